@@ -1,0 +1,259 @@
+package handoff
+
+import "time"
+
+// RequestID ties a Reply to the call that waits for it. Zero means that nobody
+// waits.
+type RequestID uint64
+
+// Event is something that happened to one player. The set is closed: only this
+// package defines events.
+type Event interface{ isEvent() }
+
+// Requests of the game server.
+type (
+	// Join asks for the player's data and for the right to change it.
+	Join struct {
+		Request RequestID
+		// Name is the player's name, for people.
+		Name string
+		// Deadline ends the wait; then the join is refused.
+		Deadline time.Time
+	}
+	// CancelJoin withdraws a Join: the player left before it was answered, or
+	// the caller hung up.
+	CancelJoin struct{ Request RequestID }
+	// Confirm reports whether the game applied what Join delivered.
+	Confirm struct {
+		Request RequestID
+		Session SessionID
+		Applied bool
+		// Problem is the game's own words when Applied is false.
+		Problem string
+	}
+	// Save hands in a capture of a player who stays.
+	Save struct {
+		Request RequestID
+		Session SessionID
+		Capture *Capture
+	}
+	// Quit ends the session, with a final capture or, when Capture is nil,
+	// with the data last accepted.
+	Quit struct {
+		Request RequestID
+		Session SessionID
+		Capture *Capture
+	}
+	// End takes the player off this server without a save: any wait is
+	// cancelled and any session released with its data untouched.
+	End struct {
+		// Session limits the order to one session; zero means whatever is there.
+		Session SessionID
+		Reason  EndReason
+	}
+)
+
+// EndReason says why a session was ended from outside.
+type EndReason uint8
+
+// The reasons of End.
+const (
+	// EndGameGone: the game link broke and nobody re-attached in game.grace.
+	EndGameGone EndReason = iota + 1
+	// EndGameRestarted: a game with another boot id attached.
+	EndGameRestarted
+	// EndDraining: the worker is stopping.
+	EndDraining
+	// EndOperator: an operator released the checkout.
+	EndOperator
+)
+
+// String returns the reason as logs show it.
+func (r EndReason) String() string {
+	switch r {
+	case EndGameGone:
+		return "game-gone"
+	case EndGameRestarted:
+		return "game-restarted"
+	case EndDraining:
+		return "draining"
+	case EndOperator:
+		return "operator"
+	default:
+		return "invalid"
+	}
+}
+
+// Outcomes of actions.
+type (
+	// Claimed answers Claim.
+	Claimed struct {
+		Attempt uint64
+		Outcome ClaimOutcome
+		// Fence is the fence granted (ClaimGranted).
+		Fence Fence
+		// Update is the data_update that came with the grant, nil when Redis
+		// has none.
+		Update *Snapshot
+		// Holder has the player (ClaimHeld).
+		Holder Holder
+		// Until is when the settle period ends (ClaimSettling).
+		Until time.Time
+		// Err is why the claim failed (ClaimFailed), or why Update could not
+		// be unpacked (ClaimGranted; then it wraps ErrDamaged).
+		Err error
+	}
+	// NewestRead answers ReadNewest. Err is nil, or wraps ErrNoSnapshot when
+	// the database has nothing, or ErrDamaged, or is any other failure.
+	NewestRead struct {
+		Attempt  uint64
+		Snapshot *Snapshot
+		Err      error
+	}
+	// LeaseChecked answers CheckLease: whether this worker's own lease is in
+	// Redis, carrying its own incarnation.
+	LeaseChecked struct {
+		Attempt uint64
+		Present bool
+		Err     error
+	}
+	// Written answers Update, CheckIn, Release, Resume and Sweep.
+	Written struct {
+		Op      uint64
+		Outcome WriteOutcome
+		// Holder is who holds a higher fence (WriteFenced).
+		Holder Holder
+		// Err is why the write failed (WriteFailed); then it may or may not
+		// have taken effect, unless it wraps ErrTooLarge.
+		Err error
+	}
+	// Stored answers Store.
+	Stored struct {
+		ID SnapshotID
+		// Conflict means that the database has a row of a higher fence: the
+		// snapshot was kept as AsConflict (rule R6).
+		Conflict bool
+		// Err is why nothing was stored; nil otherwise.
+		Err error
+	}
+)
+
+// Hints and orders from around the player.
+type (
+	// Look says that something may have changed: a notification, a fresh
+	// subscription, a poll. It proves nothing (law L9).
+	Look struct{ Cause LookCause }
+	// TimerFired says that a timer set by SetTimer ran out.
+	TimerFired struct{ Timer Timer }
+	// Verify asks every live session to make sure that Redis still knows it
+	// (rule R1).
+	Verify struct{}
+)
+
+// LookCause says what made the worker look.
+type LookCause uint8
+
+// The causes of Look.
+const (
+	// LookReady: the subscription that Watch asked for is confirmed.
+	LookReady LookCause = iota + 1
+	// LookChanged: a notification arrived for the watched key.
+	LookChanged
+	// LookResync: the subscription was lost and is there again; anything may
+	// have happened in between.
+	LookResync
+	// LookPoll: the safety poll.
+	LookPoll
+)
+
+// String returns the cause as logs and metrics show it.
+func (c LookCause) String() string {
+	switch c {
+	case LookReady:
+		return "ready"
+	case LookChanged:
+		return "changed"
+	case LookResync:
+		return "resync"
+	case LookPoll:
+		return "poll"
+	default:
+		return "invalid"
+	}
+}
+
+// ClaimOutcome is what the claim script answered, or why it was not asked.
+type ClaimOutcome uint8
+
+// The outcomes of Claim.
+const (
+	// ClaimGranted: the checkout is ours.
+	ClaimGranted ClaimOutcome = iota + 1
+	// ClaimHeld: another server has it.
+	ClaimHeld
+	// ClaimUnknown: Redis knows no fence of this player and nothing was
+	// changed; either the player is new or Redis forgot (rule R2).
+	ClaimUnknown
+	// ClaimSettling: the worker grants nothing yet (rule R1).
+	ClaimSettling
+	// ClaimFailed: no answer; the claim may or may not have taken effect.
+	ClaimFailed
+)
+
+// WriteOutcome is what a writing script answered.
+type WriteOutcome uint8
+
+// The outcomes of writing scripts.
+const (
+	// WriteDone: it is so, now or already before.
+	WriteDone WriteOutcome = iota + 1
+	// WriteFenced: the stored fence is higher; the session is over.
+	WriteFenced
+	// WriteSuperseded: Redis has a newer version of this session's data.
+	WriteSuperseded
+	// WriteForgotten: the stored fence is lower or gone, or the checkout is
+	// gone at our own fence. Nobody fenced us: resume, then repeat.
+	WriteForgotten
+	// WriteFailed: no answer.
+	WriteFailed
+)
+
+// Holder is who has a player checked out.
+type Holder struct {
+	// Server holds the checkout; empty when it is free at a higher fence.
+	Server ServerID
+	// Fence is the highest fence granted.
+	Fence Fence
+}
+
+// Timer names the timers a machine may set; each player has one of each.
+type Timer uint8
+
+// The timers.
+const (
+	// TimerDeadline ends a join's wait.
+	TimerDeadline Timer = iota + 1
+	// TimerLook makes a waiting join look again.
+	TimerLook
+	// TimerRetry repeats a write that got no answer.
+	TimerRetry
+	// TimerStore repeats a database write that failed.
+	TimerStore
+	// TimerForget drops what is remembered of an ended session.
+	TimerForget
+)
+
+func (Join) isEvent()         {}
+func (CancelJoin) isEvent()   {}
+func (Confirm) isEvent()      {}
+func (Save) isEvent()         {}
+func (Quit) isEvent()         {}
+func (End) isEvent()          {}
+func (Claimed) isEvent()      {}
+func (NewestRead) isEvent()   {}
+func (LeaseChecked) isEvent() {}
+func (Written) isEvent()      {}
+func (Stored) isEvent()       {}
+func (Look) isEvent()         {}
+func (TimerFired) isEvent()   {}
+func (Verify) isEvent()       {}
