@@ -241,6 +241,8 @@ const (
 	TimerStore
 	// TimerForget drops what is remembered of an ended session.
 	TimerForget
+	// TimerConfirm releases a delivered session that the game never confirmed.
+	TimerConfirm
 )
 
 func (Join) isEvent()         {}

@@ -26,6 +26,9 @@ const (
 	// ReasonApplyRefused: the session ended because the game could not apply
 	// the data (FAILED_PRECONDITION).
 	ReasonApplyRefused
+	// ReasonNotConfirmedInTime: the session was released because the game did
+	// not confirm it within game.confirm_timeout (FAILED_PRECONDITION).
+	ReasonNotConfirmedInTime
 	// ReasonNotAttached: no game server is attached (FAILED_PRECONDITION).
 	ReasonNotAttached
 	// ReasonSuperseded: a newer capture, or the final one, was accepted before
@@ -52,23 +55,24 @@ const (
 )
 
 var reasons = [...]struct{ name, text string }{
-	ReasonHeld:         {"HELD", "another server still has the player checked out"},
-	ReasonAlreadyHere:  {"ALREADY_HERE", "the player already has a session on this server"},
-	ReasonReplaced:     {"REPLACED", "a newer join of the same player took this one's place"},
-	ReasonCancelled:    {"CANCELLED", "the join was cancelled"},
-	ReasonNoSession:    {"NO_SESSION", "no such session on this server"},
-	ReasonSessionLost:  {"SESSION_LOST", "the session is over: remove the player from the game"},
-	ReasonNotConfirmed: {"NOT_CONFIRMED", "the session is not confirmed: call Confirm after applying the data"},
-	ReasonApplyRefused: {"APPLY_REFUSED", "the session ended because the game could not apply the data"},
-	ReasonNotAttached:  {"NOT_ATTACHED", "no game server is attached: call Attach and keep its stream open"},
-	ReasonSuperseded:   {"SUPERSEDED", "a newer or the final capture of this session was accepted before"},
-	ReasonTooLarge:     {"TOO_LARGE", "the snapshot is too large"},
-	ReasonBusy:         {"BUSY", "too many requests of this player are under way"},
-	ReasonRedis:        {"REDIS_UNAVAILABLE", "redis does not answer"},
-	ReasonDatabase:     {"DATABASE_UNAVAILABLE", "the database does not answer"},
-	ReasonSettling:     {"SETTLING", "the worker waits for the other servers to report after a start or an outage"},
-	ReasonDraining:     {"DRAINING", "the worker is stopping"},
-	ReasonDamaged:      {"DAMAGED", "the stored snapshot is damaged: an operator must decide"},
+	ReasonHeld:               {"HELD", "another server still has the player checked out"},
+	ReasonAlreadyHere:        {"ALREADY_HERE", "the player already has a session on this server"},
+	ReasonReplaced:           {"REPLACED", "a newer join of the same player took this one's place"},
+	ReasonCancelled:          {"CANCELLED", "the join was cancelled"},
+	ReasonNoSession:          {"NO_SESSION", "no such session on this server"},
+	ReasonSessionLost:        {"SESSION_LOST", "the session is over: remove the player from the game"},
+	ReasonNotConfirmed:       {"NOT_CONFIRMED", "the session is not confirmed: call Confirm after applying the data"},
+	ReasonApplyRefused:       {"APPLY_REFUSED", "the session ended because the game could not apply the data"},
+	ReasonNotConfirmedInTime: {"NOT_CONFIRMED_IN_TIME", "the session was released because the game did not confirm it within game.confirm_timeout"},
+	ReasonNotAttached:        {"NOT_ATTACHED", "no game server is attached: call Attach and keep its stream open"},
+	ReasonSuperseded:         {"SUPERSEDED", "a newer or the final capture of this session was accepted before"},
+	ReasonTooLarge:           {"TOO_LARGE", "the snapshot is too large"},
+	ReasonBusy:               {"BUSY", "too many requests of this player are under way"},
+	ReasonRedis:              {"REDIS_UNAVAILABLE", "redis does not answer"},
+	ReasonDatabase:           {"DATABASE_UNAVAILABLE", "the database does not answer"},
+	ReasonSettling:           {"SETTLING", "the worker waits for the other servers to report after a start or an outage"},
+	ReasonDraining:           {"DRAINING", "the worker is stopping"},
+	ReasonDamaged:            {"DAMAGED", "the stored snapshot is damaged: an operator must decide"},
 }
 
 // String returns the reason's stable name, as the API and metrics show it.

@@ -11,6 +11,9 @@ import (
 // it stays below 2^53 until the year 2255 and Lua's numbers hold it exactly.
 type Fence int64
 
+// MaxSequence is the largest sequence, and 2^53-1 for the same reason.
+const MaxSequence = 1<<53 - 1
+
 // Version orders the snapshots of one player, in Redis and in the database
 // alike: first by fence, then by sequence. Wall clocks never order anything.
 type Version struct {
