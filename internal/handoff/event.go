@@ -66,6 +66,8 @@ const (
 	EndDraining
 	// EndOperator: an operator released the checkout.
 	EndOperator
+	// EndConflict: the database knows a session with a higher fence (rule R6).
+	EndConflict
 )
 
 // String returns the reason as logs show it.
@@ -79,6 +81,8 @@ func (r EndReason) String() string {
 		return "draining"
 	case EndOperator:
 		return "operator"
+	case EndConflict:
+		return "conflict"
 	default:
 		return "invalid"
 	}

@@ -3,6 +3,7 @@ package handoff
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 )
 
 // Fence is a number per player that every granted checkout raises. Only the
@@ -36,3 +37,6 @@ func (v Version) IsZero() bool { return v == Version{} }
 
 // String returns "fence/sequence", as logs and tables show it.
 func (v Version) String() string { return fmt.Sprintf("%d/%d", v.Fence, v.Sequence) }
+
+// String returns the number in decimal.
+func (f Fence) String() string { return strconv.FormatInt(int64(f), 10) }

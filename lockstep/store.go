@@ -1,0 +1,126 @@
+package lockstep
+
+import (
+	"slices"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// owe hands a snapshot to the database and answers the requests when it is
+// there (rule R5): only then does it survive the loss of any one part.
+func (st *step) owe(snapshot *handoff.Snapshot, as handoff.StoredAs, requests []handoff.RequestID, state handoff.SaveState) {
+	kept := st.s.unstored
+	if as == handoff.AsCurrent {
+		// One that failed before has been answered as failed, and this one is
+		// newer: there is no need to go on with it.
+		kept = slices.DeleteFunc(slices.Clone(kept), func(o owed) bool { return o.waiting })
+	}
+	st.s.unstored = with(kept, owed{
+		snapshot: snapshot,
+		as:       as,
+		requests: requests,
+		receipt:  &handoff.Receipt{Snapshot: snapshot.ID, Version: snapshot.Version, State: state},
+	})
+	st.do(handoff.Store{Snapshot: snapshot, As: as})
+}
+
+// keep stores a refused capture for people, as far as there is room; nobody was
+// promised anything about it.
+func (st *step) keep(snapshot *handoff.Snapshot, as handoff.StoredAs, refusal *handoff.Refusal) {
+	if refusal.Reason == handoff.ReasonSuperseded {
+		st.note(handoff.NoteSuperseded, snapshot.Version.String())
+	}
+	if len(st.s.unstored) < maxUnstored {
+		st.owe(snapshot, as, nil, handoff.StateHistory)
+	}
+}
+
+// receive answers with a receipt as soon as the database has that version.
+func (st *step) receive(requests []handoff.RequestID, receipt *handoff.Receipt) {
+	at := slices.IndexFunc(st.s.unstored, func(o owed) bool {
+		return o.as == handoff.AsCurrent && o.snapshot.Version == receipt.Version
+	})
+	if at < 0 {
+		st.replyAll(requests, receipt)
+		return
+	}
+	st.changeOwed(at, func(o *owed) {
+		o.requests = append(slices.Clone(o.requests), requests...)
+		if len(o.requests) > 0 && o.waiting {
+			o.waiting = false
+			st.do(handoff.Store{Snapshot: o.snapshot, As: o.as})
+		}
+	})
+}
+
+func (st *step) changeOwed(at int, change func(*owed)) {
+	st.s.unstored = slices.Clone(st.s.unstored)
+	change(&st.s.unstored[at])
+}
+
+func (st *step) onStored(e handoff.Stored) {
+	at := slices.IndexFunc(st.s.unstored, func(o owed) bool { return o.snapshot.ID == e.ID && !o.waiting })
+	if at < 0 {
+		return
+	}
+	o := st.s.unstored[at]
+	if e.Err != nil {
+		st.storeFailed(at, e.Err)
+		return
+	}
+	st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
+	if e.Conflict && o.as == handoff.AsCurrent {
+		st.conflict(o)
+		return
+	}
+	st.replyAll(o.requests, o.receipt)
+	if o.as == handoff.AsCurrent && !st.owesNewer(o.snapshot.Version) {
+		st.do(handoff.Expire{Version: o.snapshot.Version})
+	}
+}
+
+func (st *step) owesNewer(version handoff.Version) bool {
+	return slices.ContainsFunc(st.s.unstored, func(o owed) bool {
+		return o.as == handoff.AsCurrent && o.snapshot.Version.Compare(version) > 0
+	})
+}
+
+// storeFailed answers that nothing was promised. The newest current snapshot
+// stays in Redis without an expiry and is tried again; others are let go.
+func (st *step) storeFailed(at int, err error) {
+	o := st.s.unstored[at]
+	st.replyAll(o.requests, &handoff.Refusal{Reason: handoff.ReasonDatabase, RetryAfter: lastRetry, Err: err})
+	if o.as != handoff.AsCurrent || st.owesNewer(o.snapshot.Version) {
+		st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
+		return
+	}
+	st.note(handoff.NoteStoreRetry, err.Error())
+	st.changeOwed(at, func(o *owed) {
+		o.requests, o.waiting = nil, true
+		o.failures++
+	})
+	st.setTimer(handoff.TimerStore, backoff(o.failures+1, lastStoreRetry))
+}
+
+func (st *step) onStoreRetry() {
+	for at, o := range st.s.unstored {
+		if o.waiting {
+			st.changeOwed(at, func(o *owed) { o.waiting = false })
+			st.do(handoff.Store{Snapshot: o.snapshot, As: o.as})
+		}
+	}
+}
+
+// conflict: the database knows a session with a higher fence, which Redis has
+// forgotten. Its word counts (rule R6).
+func (st *step) conflict(o owed) {
+	st.replyAll(o.requests, &handoff.Refusal{Reason: handoff.ReasonSessionLost})
+	st.note(handoff.NoteFenced, o.snapshot.Version.String())
+	id := handoff.SessionID{Player: st.s.player, Fence: o.snapshot.Version.Fence}
+	st.onEnd(handoff.End{Session: id, Reason: handoff.EndConflict})
+	if past := st.s.ended; past != nil && past.session == id && past.refusal == nil {
+		st.s.ended = copied(past, func(p *ended) {
+			p.receipt, p.refusal = nil, &handoff.Refusal{Reason: handoff.ReasonSessionLost}
+		})
+	}
+}
