@@ -1,0 +1,103 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Validate checks every value and how the values go together. It changes
+// nothing. Its error is an [*Error] with everything it found.
+func (c Config) Validate() error { return refuse(c.problems()) }
+
+func (c Config) problems() []Problem {
+	var problems []Problem
+	failed := make(map[string]bool)
+	for _, option := range c.options() {
+		if option.limit == nil {
+			continue
+		}
+		value := deref(option.value)
+		if err := option.limit.check(value); err != nil {
+			problems = append(problems, c.problem(fmt.Sprintf("= %s %s", formatHCL(value), err), option.key))
+			failed[option.key] = true
+		}
+	}
+	return append(problems, unrelated(c.crossProblems(), failed)...)
+}
+
+// crossProblems checks values against one another.
+func (c Config) crossProblems() []Problem {
+	var problems []Problem
+	add := func(wrong bool, text string, keys ...string) {
+		if wrong {
+			problems = append(problems, c.problem(text, keys...))
+		}
+	}
+	c.checkTimes(add)
+	c.checkRedis(add)
+	c.checkAPI(add)
+	return problems
+}
+
+type report func(wrong bool, text string, keys ...string)
+
+func (c Config) checkTimes(add report) {
+	times := func(key string, value time.Duration, relation, other string, than time.Duration) string {
+		return fmt.Sprintf("= %q must be %s %s = %q", format(value), relation, other, format(than))
+	}
+	s := c.Sync
+	// Otherwise one lost event is a refused join, not a slow one.
+	add(s.SafetyPoll >= s.WaitTimeout,
+		times("sync.safety_poll", s.SafetyPoll, "shorter than", "sync.wait_timeout", s.WaitTimeout),
+		"sync.safety_poll", "sync.wait_timeout")
+	// After an outage a join may have to sit out two settle periods: one of
+	// rule R1, one of rule R2. Otherwise every join then ends in a refusal.
+	add(2*s.Settle >= s.WaitTimeout,
+		times("sync.settle", s.Settle, "shorter than half of", "sync.wait_timeout", s.WaitTimeout),
+		"sync.settle", "sync.wait_timeout")
+	// Otherwise the data of a player on the way could vanish from Redis while
+	// the next server still waits, and the database would be asked each time.
+	add(c.Snapshots.UpdateTTL <= s.WaitTimeout,
+		times("snapshots.update_ttl", c.Snapshots.UpdateTTL, "longer than", "sync.wait_timeout", s.WaitTimeout),
+		"snapshots.update_ttl", "sync.wait_timeout")
+	// Otherwise the join has no time left to use what was read.
+	add(c.Database.ReadTimeout >= s.WaitTimeout,
+		times("database.read_timeout", c.Database.ReadTimeout, "shorter than", "sync.wait_timeout", s.WaitTimeout),
+		"database.read_timeout", "sync.wait_timeout")
+}
+
+func (c Config) checkRedis(add report) {
+	r := c.Redis
+	add(r.Username != "" && r.PasswordFile == "",
+		"is set, but redis.password_file is not: Redis takes a user name only together with a password",
+		"redis.username", "redis.password_file")
+	for _, file := range []struct{ key, value string }{
+		{"redis.tls.ca_file", r.TLS.CAFile},
+		{"redis.tls.cert_file", r.TLS.CertFile},
+		{"redis.tls.key_file", r.TLS.KeyFile},
+		{"redis.tls.server_name", r.TLS.ServerName},
+	} {
+		add(!r.TLS.Enabled && file.value != "",
+			"is set, but TLS is off: set redis.tls.enabled = true or remove it", file.key, "redis.tls.enabled")
+	}
+	add(r.TLS.CertFile != "" && r.TLS.KeyFile == "", "needs redis.tls.key_file", "redis.tls.cert_file", "redis.tls.key_file")
+	add(r.TLS.KeyFile != "" && r.TLS.CertFile == "", "needs redis.tls.cert_file", "redis.tls.key_file", "redis.tls.cert_file")
+}
+
+func (c Config) checkAPI(add report) {
+	address, err := ParseAPIAddress(c.API.Listen)
+	if err != nil {
+		return // said before, by the key's own limit
+	}
+	tcp := address.Network == "tcp"
+	add(tcp && c.API.TokenFile == "",
+		fmt.Sprintf("= %q needs api.token_file: whoever can reach a TCP port could take over players", c.API.Listen),
+		"api.listen", "api.token_file")
+	add(!tcp && c.API.TokenFile != "",
+		"is set, but api.listen is a Unix socket, which the file system guards: remove it or listen on tcp://",
+		"api.token_file", "api.listen")
+	add(address.Public() && !c.API.AllowPublic,
+		fmt.Sprintf("= %q can be reached from other machines: use 127.0.0.1, or set api.allow_public = true and put TLS in front",
+			c.API.Listen),
+		"api.listen", "api.allow_public")
+}

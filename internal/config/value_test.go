@@ -1,0 +1,63 @@
+package config_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/syncworker/syncworker/internal/config"
+)
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]struct {
+		size config.Size
+		text string
+	}{
+		"10MiB":   {10 << 20, "10MiB"},
+		"1.5 MiB": {3 << 19, "1536KiB"},
+		"4096":    {4096, "4KiB"},
+		"10 MB":   {10_000_000, "10000000"},
+		"0":       {0, "0"},
+	} {
+		got, err := config.ParseSize(text)
+		if err != nil || got != want.size || got.String() != want.text {
+			t.Errorf("%q gives %d, %s, %v; want %d, %s", text, got, got, err, want.size, want.text)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1 apple", "99999999999 GiB", "9223372036854775808"} {
+		if got, err := config.ParseSize(text); err == nil {
+			t.Errorf("%q gives %d, want an error", text, got)
+		}
+	}
+}
+
+// The lease must be renewed often enough for its own life, and often enough to
+// report to others inside their settle periods (rule R1).
+func TestRenewEvery(t *testing.T) {
+	for _, test := range []struct{ lease, settle, want time.Duration }{
+		{9 * time.Second, time.Minute, 3 * time.Second},
+		{10 * time.Second, 3 * time.Second, 1500 * time.Millisecond},
+		{5 * time.Minute, 3 * time.Second, 1500 * time.Millisecond},
+	} {
+		s := config.Sync{Settle: test.settle, Lockstep: config.Lockstep{LeaseTTL: test.lease}}
+		if got := s.RenewEvery(); got != test.want {
+			t.Errorf("lease %s, settle %s: renew every %s, want %s", test.lease, test.settle, got, test.want)
+		}
+	}
+}
+
+func TestAPIAddresses(t *testing.T) {
+	for text, public := range map[string]bool{
+		"unix:///run/x.sock": false, "tcp://127.0.0.1:1": false, "tcp://127.9.9.9:1": false, "tcp://[::1]:1": false,
+		"tcp://localhost:1": false, "tcp://:1": true, "tcp://0.0.0.0:1": true, "tcp://[::]:1": true,
+		"tcp://10.0.0.1:1": true, "tcp://example.com:1": true,
+	} {
+		address, err := config.ParseAPIAddress(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if address.Public() != public || address.String() != text {
+			t.Errorf("%s: public %t, text %s; want %t", text, address.Public(), address, public)
+		}
+	}
+}
