@@ -1,0 +1,116 @@
+package snapshotcodec
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// Layout of the payload. FROZEN, see the package doc.
+const (
+	countSize = 2
+	entrySize = 5
+)
+
+// entry is one data key with its value, so that sorting needs no map lookups.
+type entry struct {
+	key   string
+	value []byte
+}
+
+// sortData appends the data's entries in ascending order of keys and returns
+// them with the size of the payload that they make.
+func sortData(entries []entry, data map[string][]byte) ([]entry, int64, error) {
+	if err := checkKeyCount(len(data)); err != nil {
+		return entries, 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	size := int64(countSize)
+	for key, value := range data {
+		if err := checkKey(key); err != nil {
+			return entries, 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		entries = append(entries, entry{key, value})
+		size += int64(entrySize + len(key) + len(value))
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	return entries, size, nil
+}
+
+// tooLarge names the key that takes the most, for that is what the operator
+// asks next.
+func tooLarge(entries []entry, size, limit int64) error {
+	largest := slices.MaxFunc(entries, func(a, b entry) int { return len(a.value) - len(b.value) })
+	return fmt.Errorf("%d bytes of data, %d of them in %q, the limit is %d: %w",
+		size, len(largest.value), largest.key, limit, handoff.ErrTooLarge)
+}
+
+// appendPayload appends the payload before compression.
+func appendPayload(dst []byte, entries []entry, size int) []byte {
+	dst = slices.Grow(dst, size)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(entries)))
+	for _, e := range entries {
+		dst = append(dst, byte(len(e.key)))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(e.value)))
+	}
+	for _, e := range entries {
+		dst = append(dst, e.key...)
+	}
+	for _, e := range entries {
+		dst = append(dst, e.value...)
+	}
+	return dst
+}
+
+// readPayload returns the data. The values are parts of the payload, each with
+// its capacity cut off, so that appending to one never reaches the next.
+func readPayload(payload []byte) (map[string][]byte, error) {
+	if len(payload) < countSize {
+		return nil, fmt.Errorf("%w: %d bytes of payload", ErrStructure, len(payload))
+	}
+	count := int(binary.BigEndian.Uint16(payload))
+	if err := checkKeyCount(count); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStructure, err)
+	}
+	table := payload[countSize:]
+	if len(table) < count*entrySize {
+		return nil, fmt.Errorf("%w: %d data keys in %d bytes of payload", ErrStructure, count, len(payload))
+	}
+	table, rest := table[:count*entrySize], table[count*entrySize:]
+	keySize, valueSize := sumTable(table)
+	if uint64(len(rest)) != keySize+valueSize {
+		return nil, fmt.Errorf("%w: keys and values of %d bytes, %d are there", ErrStructure, keySize+valueSize, len(rest))
+	}
+	return readEntries(table, string(rest[:keySize]), rest[keySize:])
+}
+
+func sumTable(table []byte) (keys, values uint64) {
+	for ; len(table) > 0; table = table[entrySize:] {
+		keys += uint64(table[0])
+		values += uint64(binary.BigEndian.Uint32(table[1:]))
+	}
+	return keys, values
+}
+
+// readEntries cuts keys and values as the table says, whose sums have been
+// verified. All keys share one string: one allocation.
+func readEntries(table []byte, keys string, values []byte) (map[string][]byte, error) {
+	data := make(map[string][]byte, len(table)/entrySize)
+	previous := ""
+	for ; len(table) > 0; table = table[entrySize:] {
+		keyLen, valueLen := int(table[0]), int(binary.BigEndian.Uint32(table[1:]))
+		key := keys[:keyLen]
+		if err := checkKey(key); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStructure, err)
+		}
+		// Ascending order also means that no key is there twice.
+		if key <= previous {
+			return nil, fmt.Errorf("%w: data key %q after %q", ErrStructure, key, previous)
+		}
+		data[key] = values[:valueLen:valueLen]
+		previous, keys, values = key, keys[keyLen:], values[valueLen:]
+	}
+	return data, nil
+}
