@@ -1,0 +1,101 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// Why a player cannot be cleared at the moment.
+var (
+	errBusy     = errors.New("the worker is busy with the player")
+	errMoved    = errors.New("the checkout has just changed")
+	errNotOurs  = errors.New("our server lease is not certain")
+	errNoAnswer = errors.New("redis did not answer")
+)
+
+// clear handles one player. It returns nil when nothing is left to do, and
+// otherwise why the player has to be handled again.
+func (w *sweep) clear(ctx context.Context, player handoff.PlayerID) error {
+	// Another worker with our server ID may clear and grant as soon as our
+	// lease is over. Nothing may be under way here by then.
+	until, held := w.sweeper.lease.Until()
+	if !held {
+		return errNotOurs
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+
+	holder, err := w.sweeper.store.Holder(ctx, player)
+	if err != nil {
+		return fmt.Errorf("read the checkout: %w", err)
+	}
+	// The driver is asked after the read, never before: see Sweeper.
+	summary, known := w.sweeper.players.Summary(player)
+	if known && (summary.Live || summary.Busy) {
+		return w.occupied(summary)
+	}
+	if holder.Server == w.sweeper.server {
+		left, err := w.release(ctx, player, holder.Fence)
+		if left || err != nil {
+			return err
+		}
+	}
+	return w.delist(ctx, player)
+}
+
+// occupied answers for a player whom the driver has in hand. A session here has
+// taken the orphan's place and will give back its own checkout.
+func (w *sweep) occupied(summary handoff.Summary) error {
+	if w.stopping {
+		return nil // The drain reports these.
+	}
+	if summary.Live {
+		w.adopted.Add(1)
+		return nil
+	}
+	return errBusy
+}
+
+// release deletes the checkout of a fence. It reports true when the checkout
+// cannot be deleted by comparison and is left to an operator.
+func (w *sweep) release(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) (left bool, err error) {
+	switch written := w.sweeper.store.Release(ctx, player, fence); written.Outcome {
+	case handoff.WriteDone:
+		w.released.Add(1)
+		w.sweeper.log.Debug("checkout released", "sweep", w.name, "player", player, "fence", fence)
+		return false, nil
+	case handoff.WriteForgotten:
+		// The fence is gone: nothing tells this checkout from a newer one.
+		w.abandoned.Add(1)
+		w.sweeper.log.Warn("checkout has no fence any more and is left in place, an operator may release it",
+			"player", player, "server", w.sweeper.server)
+		return true, nil
+	case handoff.WriteFenced, handoff.WriteSuperseded:
+		return false, errMoved
+	default:
+		return false, errors.Join(errNoAnswer, written.Err)
+	}
+}
+
+// delist takes the player off server_checkouts. The set may name too many
+// players, never too few: a checkout that it does not name is found by nobody
+// after a crash.
+func (w *sweep) delist(ctx context.Context, player handoff.PlayerID) error {
+	if _, known := w.sweeper.players.Summary(player); known && !w.stopping {
+		return errBusy // A join may be waiting that enlisted the player long ago.
+	}
+	if err := w.sweeper.store.Delist(ctx, player); err != nil {
+		return fmt.Errorf("take the player off the list: %w", err)
+	}
+	if _, known := w.sweeper.players.Summary(player); known && !w.stopping {
+		if err := w.sweeper.store.Enlist(ctx, player); err != nil {
+			return fmt.Errorf("put the player back on the list: %w", err)
+		}
+		return errBusy
+	}
+	w.delisted.Add(1)
+	return nil
+}

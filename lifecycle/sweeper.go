@@ -1,0 +1,307 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// DefaultGrace is game.grace when nothing is configured.
+const DefaultGrace = 15 * time.Second
+
+// Pace of the sweeps.
+const (
+	// sweepWidth is how many players are swept at the same time.
+	sweepWidth = 8
+	// sweepRetry and sweepRetryMax are the pauses between passes over the
+	// players who could not be cleared yet.
+	sweepRetry    = time.Second
+	sweepRetryMax = 10 * time.Second
+	// sweepNews is how often a long sweep logs how far it is.
+	sweepNews = 5 * time.Second
+)
+
+// Checkouts is what the sweeps need of Redis.
+type Checkouts interface {
+	// Listed returns the members of this server's server_checkouts.
+	Listed(ctx context.Context) ([]handoff.PlayerID, error)
+	// Holder returns who has the player checked out: the server in
+	// data_checkout, "" when it is absent, and the fence in data_fence.
+	Holder(ctx context.Context, player handoff.PlayerID) (handoff.Holder, error)
+	// Release deletes the checkout if it is of this server and of this fence.
+	Release(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) handoff.Written
+	// Enlist and Delist put the player on server_checkouts and take it off.
+	Enlist(ctx context.Context, player handoff.PlayerID) error
+	Delist(ctx context.Context, player handoff.PlayerID) error
+}
+
+// Players tells what the worker is doing for a player now. A state must be
+// visible here before its first claim is sent, and until its checkout is gone.
+type Players interface {
+	// Summary returns the player's state, false when there is none.
+	Summary(player handoff.PlayerID) (handoff.Summary, bool)
+}
+
+// SweeperConfig configures a Sweeper.
+type SweeperConfig struct {
+	// Server is this worker's server ID.
+	Server handoff.ServerID
+	// Grace is game.grace: how long the orphans of an earlier run are left
+	// alone when no game attaches. Zero means DefaultGrace.
+	Grace time.Duration
+	// Logger and Metrics must not be nil.
+	Logger  hclog.Logger
+	Metrics *Metrics
+}
+
+// Sweeper clears checkouts of this server ID that no session here stands
+// behind.
+//
+// At the start these are the orphans of an earlier run that crashed. They are
+// cleared as soon as a game attaches, which cannot resume them, or else after
+// game.grace; what they protected is the data accepted last, which is in place.
+// At the stop they are whatever the drain could not account for.
+//
+// A player may join here while a sweep runs, and the claim of that join passes
+// over the orphan, since the checkout is of our own server ID. So every player
+// is handled in this order:
+//
+//  1. read the holder and the fence;
+//  2. ask the driver; a session that claimed before the read is known to it;
+//  3. release that very fence; a claim after the read has raised it.
+//
+// Taking a player off server_checkouts cannot be compared like that, as the set
+// is not in the player's slot. It is done only while the driver knows nothing of
+// the player, and taken back if that has changed afterwards.
+type Sweeper struct {
+	store   Checkouts
+	players Players
+	lease   *Lease
+	first   <-chan struct{}
+	server  handoff.ServerID
+	grace   time.Duration
+	log     hclog.Logger
+	metrics *Metrics
+	// stop ends Execute; starting ends the sweep of the start, before that.
+	stop     <-chan struct{}
+	cancel   context.CancelFunc
+	starting context.Context
+	endStart context.CancelFunc
+	// turn makes the two sweeps one after the other.
+	turn sync.Mutex
+}
+
+// NewSweeper returns a sweeper; firstAttach is closed once a game has attached.
+func NewSweeper(store Checkouts, players Players, lease *Lease, firstAttach <-chan struct{}, config SweeperConfig) *Sweeper {
+	if config.Grace <= 0 {
+		config.Grace = DefaultGrace
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	starting, endStart := context.WithCancel(ctx)
+	return &Sweeper{
+		store:    store,
+		players:  players,
+		lease:    lease,
+		first:    firstAttach,
+		server:   config.Server,
+		grace:    config.Grace,
+		log:      config.Logger,
+		metrics:  config.Metrics,
+		stop:     ctx.Done(),
+		cancel:   cancel,
+		starting: starting,
+		endStart: endStart,
+	}
+}
+
+// Execute clears the orphans once and then waits for Interrupt; it returns nil.
+// The lease must have been acquired. While Redis is away it keeps trying.
+func (s *Sweeper) Execute() error {
+	s.sweepStart()
+	<-s.stop
+	return nil
+}
+
+// Interrupt ends Execute, also one that has not begun.
+func (s *Sweeper) Interrupt(error) { s.cancel() }
+
+func (s *Sweeper) sweepStart() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	grace := time.NewTimer(s.grace)
+	defer grace.Stop()
+	orphans, ok := s.list()
+	if !ok {
+		return
+	}
+	if len(orphans) == 0 {
+		s.log.Debug("an earlier run left no checkouts")
+		return
+	}
+	s.log.Info("an earlier run left players listed as checked out, clearing them when a game attaches, or after the grace",
+		"players", len(orphans), "grace", s.grace)
+	select {
+	case <-s.starting.Done():
+		return
+	case <-s.first:
+	case <-grace.C:
+	}
+	run := &sweep{sweeper: s, name: "start", began: time.Now()}
+	run.untilClear(s.starting, orphans)
+}
+
+// list reads server_checkouts, however long that takes; false when interrupted.
+func (s *Sweeper) list() ([]handoff.PlayerID, bool) {
+	for pause := sweepRetry; ; pause = min(2*pause, sweepRetryMax) {
+		orphans, err := s.store.Listed(s.starting)
+		if err == nil {
+			return orphans, true
+		}
+		if s.starting.Err() != nil {
+			return nil, false
+		}
+		s.log.Warn("cannot read which checkouts an earlier run left, trying again", "error", err, "in", pause)
+		if !s.pause(pause) {
+			return nil, false
+		}
+	}
+}
+
+// pause waits; false when interrupted meanwhile.
+func (s *Sweeper) pause(d time.Duration) bool {
+	select {
+	case <-s.starting.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// SweepStop clears what is still listed and has no live or busy state here. It
+// ends the sweep of the start. The driver must have stopped its joins, and the
+// lease must have been confirmed just before. It returns how many players were
+// left and, joined, why the first of them were; players whose state is live or
+// busy are not among them, as the drain answers for those.
+func (s *Sweeper) SweepStop(ctx context.Context) (left int, err error) {
+	s.endStart()
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	players, err := s.store.Listed(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list our checkouts: %w", err)
+	}
+	run := &sweep{sweeper: s, name: "stop", began: time.Now(), stopping: true}
+	for range 2 { // The second pass is for an answer that got lost.
+		if players = run.pass(ctx, players); len(players) == 0 {
+			break
+		}
+	}
+	run.report(len(players))
+	if len(players) == 0 {
+		return 0, nil
+	}
+	return len(players), errors.Join(run.causes...)
+}
+
+// sweep is one sweep, at the start or at the stop.
+type sweep struct {
+	sweeper  *Sweeper
+	name     string
+	began    time.Time
+	stopping bool
+
+	released, delisted, adopted, abandoned atomic.Int64
+
+	mu sync.Mutex
+	// causes are of the last pass, a few of them.
+	causes []error
+	told   time.Time
+}
+
+// untilClear goes over the players again and again until none is left or ctx
+// ends.
+func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) {
+	s := w.sweeper
+	for pause := sweepRetry; ; pause = min(2*pause, sweepRetryMax) {
+		players = w.pass(ctx, players)
+		if len(players) == 0 || ctx.Err() != nil {
+			w.report(len(players))
+			return
+		}
+		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
+		if !s.pause(pause) {
+			return
+		}
+	}
+}
+
+// pass handles each player once and returns those who are to be handled again.
+func (w *sweep) pass(ctx context.Context, players []handoff.PlayerID) (again []handoff.PlayerID) {
+	w.causes = nil
+	work := make(chan handoff.PlayerID)
+	var wg sync.WaitGroup
+	for range min(sweepWidth, len(players)) {
+		wg.Go(func() {
+			for player := range work {
+				if err := w.clear(ctx, player); err != nil {
+					w.mu.Lock()
+					again = append(again, player)
+					w.note(player, err)
+					w.mu.Unlock()
+				}
+			}
+		})
+	}
+	for i, player := range players {
+		if ctx.Err() != nil {
+			w.mu.Lock()
+			again = append(again, players[i:]...)
+			w.note(player, ctx.Err())
+			w.mu.Unlock()
+			break
+		}
+		work <- player
+		w.progress(i, len(players))
+	}
+	close(work)
+	wg.Wait()
+	return again
+}
+
+// note keeps some of the causes. Callers hold mu.
+func (w *sweep) note(player handoff.PlayerID, err error) {
+	const most = 3
+	if len(w.causes) < most {
+		w.causes = append(w.causes, fmt.Errorf("player %s: %w", player, err))
+	}
+}
+
+func (w *sweep) progress(done, all int) {
+	if now := time.Now(); now.Sub(w.began) >= sweepNews && now.Sub(w.told) >= sweepNews {
+		w.told = now
+		w.sweeper.log.Info("still clearing checkouts", "sweep", w.name, "done", done, "of", all)
+	}
+}
+
+func (w *sweep) report(left int) {
+	count := func(outcome string, n int64) {
+		w.sweeper.metrics.swept.WithLabelValues(w.name, outcome).Add(float64(n))
+	}
+	count("released", w.released.Load())
+	count("delisted", w.delisted.Load())
+	count("adopted", w.adopted.Load())
+	count("left", w.abandoned.Load()+int64(left))
+	if w.stopping && left == 0 && w.released.Load() == 0 {
+		return // As it should be: every session ended by itself.
+	}
+	w.sweeper.log.Info("checkouts cleared", "sweep", w.name, "released", w.released.Load(), "delisted", w.delisted.Load(),
+		"joined-meanwhile", w.adopted.Load(), "left", w.abandoned.Load()+int64(left),
+		"took", time.Since(w.began).Round(time.Millisecond))
+}
