@@ -128,8 +128,8 @@ type API struct {
 	// Listen is unix:///path or tcp://host:port. Load derives it from the
 	// server ID when it is not set.
 	Listen string
-	// TokenFile holds the bearer token that callers over TCP must send. See
-	// Token.
+	// TokenFile holds the bearer token that callers must send; empty for none,
+	// which a Unix socket allows. See Token.
 	TokenFile string
 	// AllowPublic permits an address that is not the loopback one.
 	AllowPublic bool

@@ -194,7 +194,7 @@ func (c *Config) serviceOptions() []option {
 		},
 		{
 			key: "api.token_file", value: &c.API.TokenFile,
-			about: "File that holds the bearer token callers over TCP must send, and nothing else.",
+			about: "File that holds the bearer token which callers must send, and nothing else. A TCP address needs one; a socket may have one.",
 		},
 		{
 			key: "api.allow_public", value: &c.API.AllowPublic,

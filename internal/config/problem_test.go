@@ -180,10 +180,6 @@ func TestProblems(t *testing.T) {
 			want: []string{`config.hcl:2:3: api.listen = "tcp://0.0.0.0:7000" can be reached from other machines: use 127.0.0.1, or set api.allow_public = true and put TLS in front`},
 		},
 		{
-			name: "token without TCP", text: "api {\n  token_file = \"t\"\n}",
-			want: []string{`config.hcl:2:3: api.token_file is set, but api.listen is a Unix socket, which the file system guards: remove it or listen on tcp://`},
-		},
-		{
 			name: "user without password", text: "redis {\n  username = \"u\"\n}",
 			want: []string{`config.hcl:2:3: redis.username is set, but redis.password_file is not: Redis takes a user name only together with a password`},
 		},

@@ -9,7 +9,7 @@ import (
 type Setting struct {
 	// Key is the full name, for instance sync.settle.
 	Key string
-	// Value is the value in force, as the file would write it.
+	// Value is the value in force, as the file would write it. It is JSON too.
 	Value string
 	// Origin is file:line:column, the name of a variable, or "default".
 	Origin string

@@ -64,10 +64,20 @@ func optionalSecret(key, path string) (Secret, error) {
 	}
 	secret, err := ReadSecret(path)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", key, err)
+		return "", &fileError{key, err}
 	}
 	return secret, nil
 }
+
+// fileError is about a file that a key names.
+type fileError struct {
+	key string
+	err error
+}
+
+func (e *fileError) Error() string { return e.key + ": " + e.err.Error() }
+
+func (e *fileError) Unwrap() error { return e.err }
 
 // readBounded reads a whole file of at most limit bytes.
 func readBounded(path string, limit int64) (data []byte, err error) {

@@ -95,7 +95,7 @@ var others = []struct{ key, file, variable, context string }{
 	{"snapshots.compression", `"snappy"`, "snappy", ""},
 	{"snapshots.auto_pin", `["DEATH", "X"]`, "DEATH,X", ""},
 	{"api.listen", `"tcp://127.0.0.1:9470"`, "tcp://127.0.0.1:9470", "SYNCWORKER_API__TOKEN_FILE=t"},
-	{"api.token_file", `"t"`, "t", "SYNCWORKER_API__LISTEN=tcp://127.0.0.1:9470"},
+	{"api.token_file", `"t"`, "t", ""},
 	{"api.allow_public", "true", "true", ""},
 	{"metrics.listen", `""`, "", ""},
 	{"log.level", `"debug"`, "debug", ""},

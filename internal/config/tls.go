@@ -21,17 +21,17 @@ func (r Redis) TLSConfig() (*tls.Config, error) {
 	if r.TLS.CAFile != "" {
 		pem, err := os.ReadFile(r.TLS.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("redis.tls.ca_file: %w", err)
+			return nil, &fileError{"redis.tls.ca_file", err}
 		}
 		settings.RootCAs = x509.NewCertPool()
 		if !settings.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("redis.tls.ca_file: %w in %s", ErrBadCA, r.TLS.CAFile)
+			return nil, &fileError{"redis.tls.ca_file", fmt.Errorf("%w in %s", ErrBadCA, r.TLS.CAFile)}
 		}
 	}
 	if r.TLS.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(r.TLS.CertFile, r.TLS.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("redis.tls.cert_file: %w", err)
+			return nil, &fileError{"redis.tls.cert_file", err}
 		}
 		settings.Certificates = []tls.Certificate{pair}
 	}
@@ -39,10 +39,17 @@ func (r Redis) TLSConfig() (*tls.Config, error) {
 }
 
 // CheckFiles reads every file that the configuration names, so that a missing
-// one is found before it is needed. It keeps nothing of what it read.
+// one is found before it is needed. It keeps nothing of what it read. Its error
+// is an [*Error].
 func (c Config) CheckFiles() error {
 	_, password := c.Redis.Password()
 	_, transport := c.Redis.TLSConfig()
 	_, token := c.API.Token()
-	return errors.Join(password, transport, token)
+	var problems []Problem
+	for _, err := range []error{password, transport, token} {
+		if file, ok := errors.AsType[*fileError](err); ok {
+			problems = append(problems, c.problem("names a file that cannot be used: "+file.err.Error(), file.key))
+		}
+	}
+	return refuse(problems)
 }

@@ -89,13 +89,9 @@ func (c Config) checkAPI(add report) {
 	if err != nil {
 		return // said before, by the key's own limit
 	}
-	tcp := address.Network == "tcp"
-	add(tcp && c.API.TokenFile == "",
+	add(address.Network == "tcp" && c.API.TokenFile == "",
 		fmt.Sprintf("= %q needs api.token_file: whoever can reach a TCP port could take over players", c.API.Listen),
 		"api.listen", "api.token_file")
-	add(!tcp && c.API.TokenFile != "",
-		"is set, but api.listen is a Unix socket, which the file system guards: remove it or listen on tcp://",
-		"api.token_file", "api.listen")
 	add(address.Public() && !c.API.AllowPublic,
 		fmt.Sprintf("= %q can be reached from other machines: use 127.0.0.1, or set api.allow_public = true and put TLS in front",
 			c.API.Listen),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -149,7 +150,7 @@ func format(value any) string {
 	}
 }
 
-// formatHCL writes a value as the file does.
+// formatHCL writes a value as the file does, which is also how JSON does.
 func formatHCL(value any) string {
 	switch value := value.(type) {
 	case int, bool:
@@ -157,12 +158,23 @@ func formatHCL(value any) string {
 	case []string:
 		quoted := make([]string, len(value))
 		for i, text := range value {
-			quoted[i] = strconv.Quote(text)
+			quoted[i] = quote(text)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	default:
-		return strconv.Quote(format(value))
+		return quote(format(value))
 	}
+}
+
+// quote puts a text in quotes so that HCL and JSON both read it.
+func quote(text string) string {
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(text); err != nil {
+		return strconv.Quote(text) // not reached: every text can be encoded
+	}
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 // shortDuration leaves out the zeros that time.Duration writes: 4h, not 4h0m0s.
