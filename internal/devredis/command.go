@@ -116,7 +116,7 @@ func (s *Server) write(c *call, r rule, keys []string) {
 	}
 	e.reply = s.dispatch(c.peer, args)
 	for i, key := range keys {
-		e.after[i] = s.settle(c, key, e.before[i])
+		e.after[i] = s.settle(c, r, key, e.before[i])
 	}
 	if !e.refused() {
 		r.announce(s, e)
@@ -124,11 +124,12 @@ func (s *Server) write(c *call, r rule, keys []string) {
 	c.peer.WriteRaw(string(e.reply))
 }
 
-// settle reads a key's state after a command, removes the key when its new
-// expiry time has passed already, and remembers the time otherwise.
-func (s *Server) settle(c *call, key string, before keyState) keyState {
+// settle reads a key's state after a command and remembers its expiry time. A
+// command that may delete by an expiry time in the past does so here.
+func (s *Server) settle(c *call, r rule, key string, before keyState) keyState {
 	state := s.state(c.peer, key)
-	if state.deadline != before.deadline && state.deadline > 0 && state.deadline <= c.now.UnixMilli() {
+	moved := state.deadline > 0 && state.deadline != before.deadline
+	if r.deletesPast && moved && state.deadline <= c.now.UnixMilli() {
 		s.dispatch(c.peer, []string{"DEL", key})
 		state = keyState{}
 	}

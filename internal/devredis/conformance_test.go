@@ -291,6 +291,20 @@ var scenarios = []scenario{
 	}, want: []string{
 		"keyspace@0__:k set", "keyspace@0__:k expire", "keyspace@0__:k del", "keyspace@0__:k set", "keyspace@0__:k set",
 	}},
+	{name: "set with an expiry time in the past", flags: "KA", run: func(t *testing.T, r *recorder) {
+		r.do("SET", "k", "v")
+		r.expect("OK", "SET", "k", "w", "PXAT", 1000)
+		r.expect("nil", "GET", "k")
+		r.do("SET", "k", "v")
+		r.expect("v", "GETEX", "k", "PXAT", 1000)
+		r.expect("0", "EXISTS", "k")
+		r.expect("OK", "SET", "n", "v", "PXAT", 1000)
+		r.expect("0", "EXISTS", "n")
+	}, want: []string{
+		"keyspace@0__:k set", "keyspace@0__:k set", "keyspace@0__:k expire", "keyspace@0__:k expired",
+		"keyspace@0__:k set", "keyspace@0__:k del",
+		"keyspace@0__:n set", "keyspace@0__:n expire", "keyspace@0__:n expired",
+	}},
 	{name: "natural expiry", flags: "K$gx", run: func(t *testing.T, r *recorder) {
 		r.on(r.other, "SET", "k", "v", "PX", 20)
 		r.wait("keyspace@3__:k expired")

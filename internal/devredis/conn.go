@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -147,6 +148,38 @@ func readLine(in *bufio.Reader) (string, error) {
 		return "", err
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
+}
+
+// clientEnd is the client's side of a connection inside the process. A client of
+// a real socket finds out that the server has closed it before it uses the
+// connection again; this one has no socket to look at, so it must be told io.EOF,
+// after which it tries again on a new connection.
+type clientEnd struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *clientEnd) eof(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) && !c.closed.Load() {
+		return io.EOF
+	}
+	return err
+}
+
+func (c *clientEnd) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.eof(err)
+}
+
+func (c *clientEnd) SetDeadline(t time.Time) error { return c.eof(c.Conn.SetDeadline(t)) }
+
+func (c *clientEnd) SetReadDeadline(t time.Time) error { return c.eof(c.Conn.SetReadDeadline(t)) }
+
+func (c *clientEnd) SetWriteDeadline(t time.Time) error { return c.eof(c.Conn.SetWriteDeadline(t)) }
+
+func (c *clientEnd) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // outbox decouples whoever writes to a client from how fast the client reads.

@@ -21,6 +21,9 @@ type rule struct {
 	// absolute returns the command with relative expiry times made absolute;
 	// nil: none in it.
 	absolute func(*call) []string
+	// deletesPast tells that an expiry time in the past deletes the key at once;
+	// a SET leaves such a key to expiry.
+	deletesPast bool
 	// announce raises the notifications of a command that was not refused;
 	// nil: the command reads only.
 	announce func(*Server, *effect)
@@ -107,7 +110,7 @@ func init() {
 	rules["SET"] = rule{keys: oneKey, absolute: absoluteSet, announce: announceSet}
 	rules["SETEX"] = rule{keys: oneKey, absolute: absoluteSetEx(time.Second), announce: announceSetEx}
 	rules["PSETEX"] = rule{keys: oneKey, absolute: absoluteSetEx(time.Millisecond), announce: announceSetEx}
-	rules["GETEX"] = rule{keys: oneKey, absolute: absoluteGetEx, announce: announceGetEx}
+	rules["GETEX"] = rule{keys: oneKey, absolute: absoluteGetEx, deletesPast: true, announce: announceGetEx}
 	rules["SETRANGE"] = rule{keys: oneKey, announce: announceSetRange}
 	rules["SETNX"] = rule{keys: oneKey, announce: ifChanged(classString, "set")}
 	rules["MSET"] = rule{keys: pairKeys, announce: always(classString, "set")}
@@ -115,10 +118,12 @@ func init() {
 	rules["GETDEL"] = rule{keys: oneKey, announce: announceDel}
 	rules["DEL"] = rule{keys: allKeys, announce: announceDel}
 	rules["UNLINK"] = rule{keys: allKeys, announce: announceDel}
-	rules["EXPIRE"] = rule{keys: oneKey, absolute: absoluteExpire(time.Second), announce: announceExpire}
-	rules["PEXPIRE"] = rule{keys: oneKey, absolute: absoluteExpire(time.Millisecond), announce: announceExpire}
-	rules["EXPIREAT"] = rule{keys: oneKey, announce: announceExpire}
-	rules["PEXPIREAT"] = rule{keys: oneKey, announce: announceExpire}
+	for name, absolute := range map[string]func(*call) []string{
+		"EXPIRE": absoluteExpire(time.Second), "PEXPIRE": absoluteExpire(time.Millisecond),
+		"EXPIREAT": nil, "PEXPIREAT": nil,
+	} {
+		rules[name] = rule{keys: oneKey, absolute: absolute, deletesPast: true, announce: announceExpire}
+	}
 	rules["PERSIST"] = rule{keys: oneKey, announce: ifChanged(classGeneric, "persist")}
 	rules["RENAME"] = rule{keys: twoKeys, announce: announceRename}
 	rules["RENAMENX"] = rule{keys: twoKeys, announce: announceRename}

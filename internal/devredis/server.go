@@ -95,7 +95,8 @@ func New(opts Options) (*Server, error) {
 	if err := first.Close(); err != nil {
 		return nil, fmt.Errorf("devredis: %w", err)
 	}
-	s.engine.SetTime(time.Now())
+	// Before every expiry time, so that the engine itself never expires a key.
+	s.engine.SetTime(time.Unix(0, 0))
 	s.cmds = s.engine.Server()
 	s.cmds.SetPreHook(s.hook)
 	if err := s.open(parsed); err != nil {
@@ -142,7 +143,7 @@ func (s *Server) Dialer() func(ctx context.Context, network, addr string) (net.C
 		if !s.serve(far) {
 			return nil, &net.OpError{Op: "dial", Net: "devredis", Err: syscall.ECONNREFUSED}
 		}
-		return near, nil
+		return &clientEnd{Conn: near}, nil
 	}
 }
 
