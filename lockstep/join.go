@@ -52,7 +52,7 @@ func (st *step) claim() {
 	attempt := st.nextOp()
 	enlist := !st.s.wait.enlisted
 	st.s.wait = copied(st.s.wait, func(w *wait) {
-		w.attempt, w.again, w.enlisted, w.polled, w.leaseSeen = attempt, false, true, false, false
+		w.attempt, w.again, w.enlisted, w.polled, w.leaseSeen, w.allowing = attempt, false, true, false, false, false
 	})
 	st.s.phase = PhaseClaiming
 	st.do(handoff.Claim{Attempt: attempt, Enlist: enlist, Floor: st.s.wait.floor})
@@ -80,7 +80,7 @@ func (st *step) onClaimed(e handoff.Claimed) {
 	case handoff.ClaimUnknown:
 		st.unknown()
 	case handoff.ClaimSettling:
-		st.hold(func(w *wait) { w.obstacle, w.problem = handoff.ReasonSettling, nil })
+		st.hold(func(w *wait) { w.obstacle, w.problem, w.read.stale = handoff.ReasonSettling, nil, true })
 		st.stayWaiting(func() { st.do(handoff.SetTimer{Timer: handoff.TimerLook, At: e.Until}) })
 	case handoff.ClaimFailed:
 		st.claimFailed(e.Err)
@@ -90,6 +90,7 @@ func (st *step) onClaimed(e handoff.Claimed) {
 func (st *step) claimFailed(err error) {
 	st.hold(func(w *wait) {
 		w.unsure, w.enlisted, w.obstacle, w.problem = true, false, handoff.ReasonRedis, err
+		w.read.stale = true
 		w.failures++
 	})
 	st.stayWaiting(func() { st.setTimer(handoff.TimerLook, backoff(st.s.wait.failures, lastRetry)) })
@@ -145,10 +146,13 @@ func (st *step) unknown() {
 }
 
 func (st *step) onLeaseChecked(e handoff.LeaseChecked) {
-	if st.s.phase != PhaseClaiming || e.Attempt != st.s.wait.attempt {
+	if st.s.wait == nil || e.Attempt != st.s.wait.attempt {
 		return
 	}
 	switch {
+	case st.s.phase == PhaseLoading:
+		st.leaseSeenAgain(e)
+	case st.s.phase != PhaseClaiming:
 	case e.Err != nil:
 		st.claimFailed(e.Err)
 	case !e.Present:
@@ -159,6 +163,22 @@ func (st *step) onLeaseChecked(e handoff.LeaseChecked) {
 	default:
 		st.hold(func(w *wait) { w.leaseSeen = true })
 		st.claimUnknown()
+	}
+}
+
+// leaseSeenAgain decides about a grant that created a fence. When Redis was
+// emptied between the first look at our lease and that claim, a holder may be
+// about to resume: the grant is given back. A verification that was asked for
+// meanwhile means the same.
+func (st *step) leaseSeenAgain(e handoff.LeaseChecked) {
+	switch {
+	case e.Err != nil:
+		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry, Err: e.Err})
+	case !e.Present || len(st.s.deferred) > 0:
+		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonSettling, RetryAfter: st.config.Settle})
+	default:
+		st.hold(func(w *wait) { w.allowing = false })
+		st.load()
 	}
 }
 
@@ -186,7 +206,7 @@ func (st *step) claimUnknown() {
 func (st *step) claimAllowingUnknown() {
 	attempt := st.nextOp()
 	st.hold(func(w *wait) {
-		w.attempt, w.again, w.enlisted, w.leaseSeen = attempt, false, true, false
+		w.attempt, w.again, w.enlisted, w.leaseSeen, w.allowing = attempt, false, true, false, true
 		if w.read.snapshot != nil {
 			w.floor = max(w.floor, w.read.snapshot.Version.Fence)
 		}
@@ -198,8 +218,7 @@ func (st *step) claimAllowingUnknown() {
 // and a question under way be repeated (law L9).
 func (st *step) onLook(e handoff.Look) {
 	if e.Cause == handoff.LookResync && st.s.wait != nil {
-		// The set in Redis may have been lost with the connection.
-		st.hold(func(w *wait) { w.enlisted = false })
+		st.redisMayHaveForgotten()
 	}
 	switch st.s.phase {
 	case PhaseWaiting:
@@ -209,6 +228,13 @@ func (st *step) onLook(e handoff.Look) {
 		st.hold(func(w *wait) { w.again = true })
 	default:
 	}
+}
+
+// redisMayHaveForgotten is called while a join waits: the set that names the
+// player may be gone, and data_update may be older than the database was when
+// it was read.
+func (st *step) redisMayHaveForgotten() {
+	st.hold(func(w *wait) { w.enlisted, w.read.stale = false, true })
 }
 
 // onCancelJoin withdraws a join. A grant that nobody received is given back:

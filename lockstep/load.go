@@ -36,6 +36,10 @@ func (st *step) granted(e handoff.Claimed) {
 		st.release(nil, &handoff.Refusal{Reason: handoff.ReasonCancelled})
 	case e.Err != nil:
 		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonDamaged, Err: e.Err})
+	case st.s.wait.allowing:
+		attempt := st.nextOp()
+		st.hold(func(w *wait) { w.attempt = attempt })
+		st.do(handoff.CheckLease{Attempt: attempt})
 	default:
 		st.load()
 	}
@@ -59,11 +63,11 @@ func (st *step) onNewestRead(e handoff.NewestRead) {
 func (st *step) load() {
 	w := st.s.wait
 	switch {
-	case !w.read.done:
+	case !w.read.done || w.allowing:
 		return
-	case w.update == nil && w.read.since != w.granted:
-		// Redis has nothing and the read is older than the grant: the holder
-		// may have stored something in between.
+	case w.read.since < w.granted && (w.update == nil || w.read.stale):
+		// The read is older than the grant, and Redis has nothing or perhaps
+		// something old: the holder may have stored something in between.
 		st.read()
 	case w.read.err == nil:
 		st.loadNewer(w.update, w.read.snapshot)

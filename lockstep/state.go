@@ -122,6 +122,9 @@ type wait struct {
 	unknownSince time.Time
 	// leaseSeen: our own lease was there after unknown was answered.
 	leaseSeen bool
+	// allowing: the claim under way may create a fence. Its grant counts only
+	// once our lease was seen again after it.
+	allowing bool
 	// floor is the fence that the grant must exceed.
 	floor handoff.Fence
 	// granted is the attempt that brought the grant.
@@ -135,8 +138,11 @@ type read struct {
 	// attempt is the number of the read; since is the claim it was sent with.
 	attempt, since uint64
 	done           bool
-	snapshot       *handoff.Snapshot
-	err            error
+	// stale: Redis may have lost its memory after the read was sent, so that
+	// its data_update no longer covers what was stored since.
+	stale    bool
+	snapshot *handoff.Snapshot
+	err      error
 }
 
 type session struct {

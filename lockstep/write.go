@@ -249,14 +249,15 @@ func (st *step) onRetry() {
 // every live session makes sure that its checkout is still there, before
 // anybody else is granted one.
 func (st *step) onVerify() {
+	if st.s.wait != nil {
+		st.redisMayHaveForgotten()
+	}
 	switch st.s.phase {
 	case PhaseDelivered, PhasePresent:
 		st.startWrite(&write{kind: writeVerify})
 	case PhaseClaiming, PhaseLoading, PhaseSaving, PhaseVerifying:
 		// What is under way may have been answered before the loss.
 		st.deferOnce(handoff.Verify{})
-	case PhaseWaiting:
-		st.hold(func(w *wait) { w.enlisted = false })
 	default:
 	}
 }
