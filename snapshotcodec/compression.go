@@ -44,24 +44,26 @@ func (c Compression) String() string {
 
 func (c Compression) valid() bool { return int(c) < len(compressionNames) }
 
-// appendCompressed appends raw to dst as the codec was told to, or as it is
-// where compression gains nothing, and returns how.
+// appendCompressed appends raw to dst, compressed with what the codec was told
+// (which is not None), or as it is where that gains nothing; it returns which.
 func (c *Codec) appendCompressed(dst, raw []byte) ([]byte, Compression) {
 	start := len(dst)
-	switch c.compression {
-	case Zstd:
+	if c.compression == Zstd {
 		dst = c.zstdEncoder.EncodeAll(raw, dst)
-	case Snappy:
-		most := s2.MaxEncodedLen(len(raw))
-		dst = slices.Grow(dst, most)
-		dst = dst[:start+len(s2.EncodeSnappy(dst[start:start+most], raw))]
-	case None:
-		return append(dst, raw...), None
+	} else {
+		dst = appendSnappy(dst, raw)
 	}
 	if len(dst)-start >= len(raw) {
 		return append(dst[:start], raw...), None
 	}
 	return dst, c.compression
+}
+
+func appendSnappy(dst, raw []byte) []byte {
+	start, most := len(dst), s2.MaxEncodedLen(len(raw))
+	dst = slices.Grow(dst, most)
+	block := s2.EncodeSnappy(dst[start:start+most], raw) // in place
+	return dst[:start+len(block)]
 }
 
 // decompress returns the payload in memory of its own. The claimed size has

@@ -55,6 +55,25 @@ func extremeSnapshot() *snapshotcodec.Snapshot {
 	return s
 }
 
+// Compressors take different ways for different sizes.
+func TestRoundTripOfEverySize(t *testing.T) {
+	sizes := []int{1 << 14, 1<<16 - 1, 1 << 16, 128 << 10, 300 << 10, 1<<20 - 10, 1 << 20, 3 << 20, snapshotcodec.DefaultMaxSize - 8}
+	for size := range 600 {
+		sizes = append(sizes, size)
+	}
+	for _, compression := range compressions {
+		codec := newCodec(t, snapshotcodec.Config{Compression: compression})
+		for _, size := range sizes {
+			want := bareSnapshot()
+			want.Data["k"] = bytes.Repeat([]byte("minecraft:stone_"), size/16+1)[:size]
+			got, err := codec.Unpack(pack(t, codec, want))
+			if err != nil || !bytes.Equal(got.Data["k"], want.Data["k"]) {
+				t.Fatalf("%v, %d bytes: came back differently, %v", compression, size, err)
+			}
+		}
+	}
+}
+
 // Every codec reads what every other writes: the setting may be changed at any
 // time and may differ between servers.
 func TestAnyCodecReadsAny(t *testing.T) {

@@ -38,6 +38,8 @@ func (c *Codec) startZstd() error {
 		zstd.WithEncoderConcurrency(coders),
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithWindowSize(zstdWindow),
+		// A frame of one segment states its content size however small it is.
+		zstd.WithSingleSegment(true),
 		zstd.WithEncoderCRC(false),
 		zstd.WithLowerEncoderMem(true))
 	if err != nil {
