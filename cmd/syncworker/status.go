@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "show how a running worker is",
+		Description: "Shows whether the worker holds its lease, reaches Redis and the database, hears events, has a game\n" +
+			"attached, and how many players it has in which phase.\n\n" + findingText,
+		Flags:  workerFlags(),
+		Action: showStatus,
+	}
+}
+
+func showStatus(ctx context.Context, cmd *cli.Command) error {
+	if err := noArguments(cmd); err != nil {
+		return err
+	}
+	w, err := findWorker(cmd)
+	if err != nil {
+		return err
+	}
+	status, err := call(ctx, w, w.GetStatus, &v1.GetStatusRequest{})
+	if err != nil {
+		return err
+	}
+	if cmd.Bool("json") {
+		return writeMessage(cmd.Root().Writer, status)
+	}
+	return table(cmd.Root().Writer, [][]string{
+		{"server", fmt.Sprintf("%s (cluster %s, mode %s)", status.GetServerId(), status.GetClusterId(), status.GetMode())},
+		{"worker", fmt.Sprintf("version %s, up %s, incarnation %s",
+			status.GetVersion(), roughly(status.GetUptime().AsDuration()), status.GetIncarnation())},
+		{"lease", describeLease(status.GetLeaseHeld())},
+		{"redis", describeHealth(status.GetRedis())},
+		{"events", describeEvents(status.GetEvents())},
+		{"database", describeHealth(status.GetDatabase())},
+		{"game", describeGame(status.GetGame())},
+		{"joins", describeJoins(status, time.Now())},
+		{"players", describePhases(status.GetSessionsByPhase())},
+	})
+}
+
+func describeLease(held bool) string {
+	if held {
+		return "held"
+	}
+	return "MISSING: other servers may take over this server's players"
+}
+
+func describeHealth(health *v1.Health) string {
+	switch {
+	case health == nil:
+		return "unknown"
+	case health.GetOk():
+		return "ok"
+	default:
+		return "NOT OK: " + orDash(health.GetProblem())
+	}
+}
+
+func describeEvents(events *v1.EventHealth) string {
+	switch events.GetLevel() {
+	case v1.EventLevel_EVENT_LEVEL_EVENTS:
+		return "ok"
+	case v1.EventLevel_EVENT_LEVEL_POLLING:
+		return "NOT OK, looking every sync.safety_poll instead: " + orDash(events.GetReason())
+	case v1.EventLevel_EVENT_LEVEL_UNSPECIFIED:
+		return "not known yet"
+	default:
+		return "unknown"
+	}
+}
+
+func describeGame(game *v1.Game) string {
+	if !game.GetAttached() {
+		return "NOT ATTACHED"
+	}
+	text := "attached"
+	if name := strings.TrimSpace(game.GetPlatform() + " " + game.GetGameVersion()); name != "" {
+		text += ": " + printable(name)
+	}
+	return text + ", boot " + orDash(game.GetBootId())
+}
+
+func describeJoins(status *v1.GetStatusResponse, now time.Time) string {
+	switch {
+	case status.GetDraining():
+		return "REFUSED: the worker is stopping"
+	case status.GetSettleUntil() != nil && status.GetSettleUntil().AsTime().After(now):
+		return fmt.Sprintf("granted in %s: the worker waits for the other servers after a start or an outage",
+			roughly(status.GetSettleUntil().AsTime().Sub(now)))
+	case !status.GetGame().GetAttached():
+		return "refused until a game attaches"
+	default:
+		return "granted"
+	}
+}
+
+func describePhases(phases map[string]uint32) string {
+	var total uint32
+	var parts []string
+	for _, phase := range slices.Sorted(maps.Keys(phases)) {
+		total += phases[phase]
+		parts = append(parts, fmt.Sprintf("%d %s", phases[phase], phase))
+	}
+	if total == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d: %s", total, strings.Join(parts, ", "))
+}
