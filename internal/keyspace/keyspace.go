@@ -27,7 +27,7 @@ var (
 // Type is the third part of a key: what the key holds.
 type Type string
 
-// The types. The first four belong to a player, the others to a server.
+// The types. The first five belong to a player, the others to a server.
 const (
 	// Checkout holds the ID of the server that has the player checked out.
 	Checkout Type = "data_checkout"
@@ -35,6 +35,8 @@ const (
 	Fence Type = "data_fence"
 	// Update holds the packed snapshot on its way to the next server.
 	Update Type = "data_update"
+	// Quarantine lists values found at data_update that are no snapshots.
+	Quarantine Type = "data_quarantine"
 	// Switch announces in DELAY mode that a snapshot is on its way.
 	Switch Type = "server_switch"
 	// Lease says that a server's worker is alive.
@@ -49,7 +51,7 @@ const (
 // false for a type that does not exist.
 func (t Type) ofPlayer() (player, known bool) {
 	switch t {
-	case Checkout, Fence, Update, Switch:
+	case Checkout, Fence, Update, Quarantine, Switch:
 		return true, true
 	case Lease, Checkouts, Probe:
 		return false, true
@@ -91,6 +93,10 @@ func (s Space) Fence(p handoff.PlayerID) string { return s.player(Fence, p) }
 
 // Update returns the key of the player's snapshot on its way.
 func (s Space) Update(p handoff.PlayerID) string { return s.player(Update, p) }
+
+// Quarantine returns the key of the list of values that stood in the place of a
+// snapshot and are none.
+func (s Space) Quarantine(p handoff.PlayerID) string { return s.player(Quarantine, p) }
 
 // Switch returns the key that announces the player's move in DELAY mode.
 func (s Space) Switch(p handoff.PlayerID) string { return s.player(Switch, p) }

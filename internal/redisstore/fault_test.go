@@ -1,0 +1,331 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/syncworker/syncworker/internal/devredis"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/redisstore"
+)
+
+// scriptCalls judges the script calls of clients, counted from 1, and lets all
+// else pass.
+func scriptCalls(judge func(n int64) devredis.Verdict) func(devredis.Command) devredis.Verdict {
+	var calls atomic.Int64
+	return func(c devredis.Command) devredis.Verdict {
+		if !strings.HasPrefix(strings.ToUpper(c.Args[0]), "EVAL") {
+			return devredis.Pass
+		}
+		return judge(calls.Add(1))
+	}
+}
+
+// everything that asks Redis, by the words that its errors begin with.
+var everything = map[string]func(*redisstore.Store, handoff.PlayerID) error{
+	"claim player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return failure(s.Claim(context.Background(), p, handoff.Claim{}))
+	},
+	"list and claim": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return failure(s.Claim(context.Background(), p, handoff.Claim{Enlist: true}))
+	},
+	"take over player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return failure(s.TakeOver(context.Background(), p, handoff.Claim{}, handoff.Holder{}))
+	},
+	"update player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		shot := snapshot(p, handoff.Version{Fence: 7, Sequence: 1})
+		return unwritten(s.Update(context.Background(), shot, pack(shot)))
+	},
+	"check in player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		shot := snapshot(p, handoff.Version{Fence: 7, Sequence: 1})
+		return unwritten(s.CheckIn(context.Background(), shot, pack(shot)))
+	},
+	"release player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return unwritten(s.Release(context.Background(), p, 7))
+	},
+	"resume player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return unwritten(s.Resume(context.Background(), p, 7))
+	},
+	"sweep player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return unwritten(s.Sweep(context.Background(), p))
+	},
+	"free player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return unwritten(s.Free(context.Background(), p, handoff.Holder{}))
+	},
+	"expire data_update": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return s.Expire(context.Background(), p, handoff.Version{Fence: 7, Sequence: 1})
+	},
+	"delist player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return s.Delist(context.Background(), p)
+	},
+	"inspect player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		_, err := s.Inspect(context.Background(), p)
+		return err
+	},
+	"list checked out players": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, err := s.Listed(context.Background())
+		return err
+	},
+	"check lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, err := s.CheckLease(context.Background())
+		return err
+	},
+	"acquire lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, _, _, err := s.AcquireLease(context.Background(), "v", 1e9)
+		return err
+	},
+	"renew lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, err := s.RenewLease(context.Background(), "v", 1e9)
+		return err
+	},
+	"drop lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		return s.DropLease(context.Background(), "v")
+	},
+}
+
+// failure is the error of a claim that was not answered.
+func failure(c handoff.Claimed) error {
+	if c.Outcome != handoff.ClaimFailed {
+		return nil
+	}
+	return c.Err
+}
+
+func unwritten(w handoff.Written) error {
+	if w.Outcome != handoff.WriteFailed {
+		return nil
+	}
+	return w.Err
+}
+
+// Law L3: whatever Redis answers instead of an answer is a failure that says
+// what to do.
+func TestRefusalsNameTheMend(t *testing.T) {
+	for text, mend := range map[string]string{
+		"OOM command not allowed when used memory > 'maxmemory'.":                                "raise it",
+		"READONLY You can't write against a read only replica.":                                  "lead to the master",
+		"LOADING Redis is loading the dataset in memory":                                         "when that is done",
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.":       "lead to the master",
+		"NOPERM this user has no permissions to run the 'evalsha' command":                       "the keys of the namespace",
+		"NOAUTH Authentication required.":                                                        "redis.password_file",
+		"NOREPLICAS Not enough good replicas to write.":                                          "bring them back",
+		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to":        "see its log",
+		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": "SCRIPT KILL",
+		"ERR Error running script (call to f_5): @user_script:9: WRONGTYPE Operation against":    "move or delete it",
+		"ERR something new": "",
+	} {
+		dev := newDev(t)
+		r := newRig(t, dev)
+		a, p := r.store("a"), r.player()
+		ready(t, a)
+		dev.Intercept(func(c devredis.Command) devredis.Verdict {
+			switch strings.ToUpper(c.Args[0]) {
+			case "HELLO", "INFO", "CLIENT":
+				return devredis.Pass
+			default:
+				return devredis.Refuse(text)
+			}
+		})
+		code, _, _ := strings.Cut(text, " ")
+		for step, call := range everything {
+			err := call(a, p)
+			var answered redis.Error
+			switch {
+			case err == nil || !strings.HasPrefix(err.Error(), stepOf(step)) || !errors.As(err, &answered):
+				t.Errorf("%s at %s: got %v, want a wrapped redis error", step, code, err)
+			case !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), mend) || strings.Count(err.Error(), "(") > 2:
+				t.Errorf("%s at %s: got %v, want the mend %q once", step, code, err, mend)
+			}
+		}
+	}
+}
+
+// stepOf is what the errors of a step begin with.
+func stepOf(step string) string {
+	if step == "list and claim" {
+		return "claim player: "
+	}
+	return step + ": "
+}
+
+// ready makes both clients connect, so that faults hit commands and not
+// greetings.
+func ready(t *testing.T, s *redisstore.Store) {
+	t.Helper()
+	if _, err := s.CheckLease(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Claim(context.Background(), handoff.PlayerID{1}, handoff.Claim{}); got.Outcome != handoff.ClaimUnknown {
+		t.Fatalf("got %s, want unknown", describeClaimed(got))
+	}
+}
+
+func TestRedisGone(t *testing.T) {
+	dev := newDev(t)
+	r := newRig(t, dev)
+	a, p := r.store("a"), r.player()
+	ready(t, a)
+	dev.Halt()
+	for step, call := range everything {
+		if err := call(a, p); err == nil || !strings.HasPrefix(err.Error(), stepOf(step)) {
+			t.Errorf("%s: got %v, want an error", step, err)
+		}
+	}
+}
+
+// A caller that hung up gets a failure, not an answer.
+func TestCancelled(t *testing.T) {
+	r := newRig(t, newDev(t))
+	a, p := r.store("a"), r.player()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if got := a.Claim(ctx, p, handoff.Claim{Enlist: true}); got.Outcome != handoff.ClaimFailed || !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("got %s, want context.Canceled", describeClaimed(got))
+	}
+	if got := a.Release(ctx, p, 7); got.Outcome != handoff.WriteFailed || !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("got %s, want context.Canceled", describeWritten(got))
+	}
+}
+
+// The client repeats a call whose answer was lost. Repeating a claim grants
+// again, with a second, higher fence.
+func TestLostAnswerOfAClaim(t *testing.T) {
+	dev := newDev(t)
+	r := newRig(t, dev)
+	ctx := context.Background()
+	a, p := r.store("a"), r.player()
+	r.put(p, state{fence: lateText})
+	ready(t, a)
+	for _, c := range []handoff.Claim{{}, {Enlist: true}} {
+		r.put(p, state{fence: lateText})
+		dev.Intercept(scriptCalls(func(n int64) devredis.Verdict {
+			if n == 1 {
+				return devredis.LoseAnswer
+			}
+			return devredis.Pass
+		}))
+		got := a.Claim(ctx, p, c)
+		if got.Outcome != handoff.ClaimGranted || got.Fence != late+2 {
+			t.Errorf("got %s, want the second fence %d", describeClaimed(got), late+2)
+		}
+		if left := r.get(p); left.fence != got.Fence.String() || left.checkout != "a" {
+			t.Errorf("left %+v, want what was answered", left)
+		}
+	}
+}
+
+// The answer to a check-in is lost, and before the repeat arrives the next
+// server has claimed: the snapshot was accepted, and that is what the caller
+// hears.
+func TestLostAnswerOfACheckIn(t *testing.T) {
+	dev := newDev(t)
+	r := newRig(t, dev)
+	ctx := context.Background()
+	a, b, p := r.store("a"), r.store("b"), r.player()
+	fence := a.Claim(ctx, p, handoff.Claim{AllowUnknown: true}).Fence
+	var next handoff.Claimed
+	dev.Intercept(scriptCalls(func(n int64) devredis.Verdict {
+		switch n {
+		case 1: // The load of the script.
+			return devredis.Pass
+		case 2:
+			return devredis.LoseAnswer
+		case 3:
+			next = b.Claim(ctx, p, handoff.Claim{})
+		}
+		return devredis.Pass
+	}))
+	if got := checkIn(fence, 3)(a, p); got != "done" {
+		t.Errorf("got %q, want done", got)
+	}
+	if next.Outcome != handoff.ClaimGranted || next.Update == nil || next.Update.Version.Sequence != 3 {
+		t.Errorf("next: got %s, want the checked-in snapshot", describeClaimed(next))
+	}
+	if left := r.get(p); left.checkout != "b" {
+		t.Errorf("the checkout is %q, want b", left.checkout)
+	}
+}
+
+// Every other write bears repetition as well.
+func TestLostAnswerOfAWrite(t *testing.T) {
+	for name, call := range map[string]func(*redisstore.Store, handoff.PlayerID) string{
+		"update": update(7, 3), "check in": checkIn(7, 3), "release": release(7), "resume": resume(7),
+		"sweep": sweep, "free": free(handoff.Holder{Server: "a", Fence: 7}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dev := newDev(t)
+			r := newRig(t, dev)
+			a := r.store("a")
+			before := state{checkout: "a", fence: "7", update: "5/1"}
+			once, twice := r.player(), r.player()
+			r.put(once, before.of(once))
+			r.put(twice, before.of(twice))
+			if got := call(a, once); got != "done" {
+				t.Fatalf("once: got %q", got)
+			}
+			dev.Intercept(scriptCalls(func(n int64) devredis.Verdict {
+				if n == 1 {
+					return devredis.LoseAnswer
+				}
+				return devredis.Pass
+			}))
+			if got := call(a, twice); got != "done" {
+				t.Errorf("repeated: got %q, want done", got)
+			}
+			want, got := r.get(once), r.get(twice)
+			want.update, got.update = want.update[:24], got.update[:24] // The rest names the player.
+			if name == "free" {
+				want.fence, got.fence = "", "" // Of different moments.
+			}
+			if got != want {
+				t.Errorf("repeated: left %+q, want %+q", got, want)
+			}
+		})
+	}
+}
+
+// A reply that no script gives is a failure.
+func TestUnexpectedReplies(t *testing.T) {
+	r := newRig(t, newDev(t))
+	for _, fields := range [][]any{{}, {"strange"}, {"held", "b", "x"}, {"granted", ""}, {"fenced", "b"}, {"taken", "v", "?"}, {"foreign"}} {
+		client, grants := r.clients(redisstore.NewIdentity(redisstore.IdentityConfig{}))
+		client.AddHook(answering{fields})
+		grants.AddHook(answering{fields})
+		a := r.storeOn("a", client, grants)
+		for step, call := range everything {
+			if step == "delist player" || step == "list checked out players" || step == "check lease" || step == "list and claim" {
+				continue // No scripts.
+			}
+			if step == "renew lease" && len(fields) == 1 && fields[0] == "foreign" {
+				continue // A foreign lease with an empty value.
+			}
+			if err := call(a, r.player()); err == nil || !strings.Contains(err.Error(), "unexpected reply") {
+				t.Errorf("%s answered %v: got %v, want an error", step, fields, err)
+			}
+		}
+	}
+}
+
+// answering replaces the replies of scripts.
+type answering struct{ fields []any }
+
+func (answering) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (answering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h answering) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, command redis.Cmder) error {
+		if ran, is := command.(*redis.Cmd); is {
+			ran.SetVal(h.fields)
+			return nil
+		}
+		return next(ctx, command)
+	}
+}

@@ -1,0 +1,127 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// LeaseOutcome is what became of a lease that was to be renewed.
+type LeaseOutcome uint8
+
+// The outcomes of RenewLease.
+const (
+	// LeaseRenewed: it is ours and lives on.
+	LeaseRenewed LeaseOutcome = iota + 1
+	// LeaseMissing: there is none. It ran out, or Redis forgot.
+	LeaseMissing
+	// LeaseForeign: it carries another value.
+	LeaseForeign
+)
+
+// String returns the outcome as logs show it.
+func (o LeaseOutcome) String() string {
+	switch o {
+	case LeaseRenewed:
+		return "renewed"
+	case LeaseMissing:
+		return "missing"
+	case LeaseForeign:
+		return "foreign"
+	default:
+		return "invalid"
+	}
+}
+
+// LeaseState answers RenewLease.
+type LeaseState struct {
+	Outcome LeaseOutcome
+	// Current is the other value (LeaseForeign).
+	Current string
+}
+
+// leaseKey is the key of this server's own lease.
+func (s *Store) leaseKey() []string { return []string{s.config.Space.Lease(s.config.Server)} }
+
+// AcquireLease takes this server's lease for ttl (at least a millisecond) if
+// nobody has it. When somebody does, won is false, current is the value that
+// stands there and left is how long it will live, below 0 for ever. A repeat
+// with the same value wins again.
+func (s *Store) AcquireLease(ctx context.Context, value string, ttl time.Duration) (won bool, current string, left time.Duration, err error) {
+	answer, err := s.runLease(ctx, leaseAcquireScript, value, ttl)
+	switch {
+	case err != nil:
+	case answer.word() == "won":
+		return true, value, ttl, nil
+	case answer.word() == "taken":
+		var milliseconds int64
+		if milliseconds, err = answer.number(2); err == nil {
+			return false, answer.field(1), time.Duration(milliseconds) * time.Millisecond, nil
+		}
+	default:
+		err = answer.unexpected()
+	}
+	return false, "", 0, fmt.Errorf("acquire lease: %w", err)
+}
+
+// RenewLease lets this server's lease live for another ttl if it carries the
+// value. It never makes a lease: that one was missing must be known.
+func (s *Store) RenewLease(ctx context.Context, value string, ttl time.Duration) (LeaseState, error) {
+	answer, err := s.runLease(ctx, leaseRenewScript, value, ttl)
+	if err != nil {
+		return LeaseState{}, fmt.Errorf("renew lease: %w", err)
+	}
+	switch answer.word() {
+	case "renewed":
+		return LeaseState{Outcome: LeaseRenewed}, nil
+	case "missing":
+		return LeaseState{Outcome: LeaseMissing}, nil
+	case "foreign":
+		return LeaseState{Outcome: LeaseForeign, Current: answer.field(1)}, nil
+	default:
+		return LeaseState{}, fmt.Errorf("renew lease: %w", answer.unexpected())
+	}
+}
+
+// DropLease deletes this server's lease if it carries the value.
+func (s *Store) DropLease(ctx context.Context, value string) error {
+	answer, err := s.run(ctx, leaseDropScript, s.leaseKey(), value)
+	if err == nil && answer.word() != "done" {
+		err = answer.unexpected()
+	}
+	if err != nil {
+		return fmt.Errorf("drop lease: %w", err)
+	}
+	return nil
+}
+
+// runLease guards against a time that would end the lease at once.
+func (s *Store) runLease(ctx context.Context, script *redis.Script, value string, ttl time.Duration) (reply, error) {
+	if ttl < time.Millisecond {
+		return nil, fmt.Errorf("redisstore: a lease of %v is too short", ttl)
+	}
+	return s.run(ctx, script, s.leaseKey(), value, ttl.Milliseconds())
+}
+
+// CheckLease reports whether this server's lease is in Redis and carries our
+// incarnation. An error means that it could not be read.
+func (s *Store) CheckLease(ctx context.Context) (present bool, err error) {
+	value, err := s.client.Get(ctx, s.leaseKey()[0]).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("check lease: %w", mend(err))
+	}
+	var lease struct {
+		Incarnation string `json:"incarnation"`
+	}
+	if json.Unmarshal(value, &lease) != nil {
+		return false, nil // Somebody wrote it by hand: it is not ours.
+	}
+	return lease.Incarnation != "" && lease.Incarnation == s.config.Incarnation, nil
+}

@@ -1,0 +1,40 @@
+-- resume puts a live session back where Redis forgot it.
+--
+-- KEYS   1 data_checkout, 2 data_fence, 3 data_update
+-- ARGV   1 server id, 2 fence of the session
+-- Reply  {done}                   checkout and fence are ours, now or before
+--        {fenced, holder, fence}  a higher fence is stored or data_update
+--                                 carries one, or the checkout at our fence is
+--                                 another server's; the holder may be empty
+--
+-- Invariant: the stored fence never falls, so of two sessions that resume the
+-- younger ends up with the player, in whatever order they come.
+--
+-- A checkout of another server under a lower fence is overwritten: fences rise
+-- with every grant, so ours was granted after it, and Redis shows an older
+-- state than the one that granted ours (an old dump, a failover that lost
+-- writes). A fence that is higher in data_update than in data_fence means that
+-- data_fence was lost or put back by an older session; the snapshot proves
+-- that a younger one wrote.
+--
+-- Nothing is written when nothing is missing: a write would wake every waiter.
+
+local server, ours = ARGV[1], tonumber(ARGV[2])
+local holder = redis.call('GET', KEYS[1])
+local fence = stored_fence(KEYS[2])
+local stored = stored_version(KEYS[3])
+local highest = math.max(fence or 0, stored or 0)
+
+if highest > ours then
+  return {'fenced', holder or '', text(highest)}
+end
+if fence == ours and holder and holder ~= server then
+  return {'fenced', holder, text(fence)}
+end
+if fence ~= ours then
+  redis.call('SET', KEYS[2], text(ours))
+end
+if holder ~= server then
+  redis.call('SET', KEYS[1], server)
+end
+return {'done'}
