@@ -100,10 +100,10 @@ func serve(t *testing.T, handler http.Handler, network, address string) string {
 	return network + "://" + listener.Addr().String()
 }
 
-// socket returns a path for a socket; those of t.TempDir can be too long.
+// socket returns a path for a socket.
 func socket(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "sw")
+	folder, err := os.MkdirTemp("", "sw") //nolint:usetesting // the folders of t.TempDir have names too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

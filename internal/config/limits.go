@@ -81,8 +81,7 @@ var oneAddress = rule[[]string]{"one host:port", func(addresses []string) error 
 	case 0:
 		return errors.New("is empty: want one host:port")
 	case 1:
-		_, err := splitAddress(addresses[0])
-		return err
+		return checkHostPort(addresses[0])
 	default:
 		return errors.New("names several servers, but Sentinel and Cluster are not supported: want one host:port")
 	}
@@ -95,8 +94,7 @@ var listenAddress = rule[string]{"host:port or empty", func(text string) error {
 	if strings.Contains(text, "://") {
 		return errors.New("is not host:port: leave the scheme out, for instance 127.0.0.1:9464")
 	}
-	_, err := splitAddress(text)
-	return err
+	return checkHostPort(text)
 }}
 
 var apiAddress = rule[string]{"unix:///path or tcp://host:port", func(text string) error {
@@ -142,7 +140,7 @@ func ParseAPIAddress(text string) (APIAddress, error) {
 		return APIAddress{Network: "unix", Address: path}, nil
 	case "tcp":
 		address := strings.TrimPrefix(text, "tcp://")
-		if _, err := splitAddress(address); err != nil {
+		if err := checkHostPort(address); err != nil {
 			return APIAddress{}, err
 		}
 		return APIAddress{Network: "tcp", Address: address}, nil
@@ -171,14 +169,14 @@ func (a APIAddress) Public() bool {
 	return !ip.IsLoopback()
 }
 
-// splitAddress checks host:port and returns the host.
-func splitAddress(text string) (host string, err error) {
-	host, port, err := net.SplitHostPort(text)
+// checkHostPort says what is wrong with text as host:port.
+func checkHostPort(text string) error {
+	_, port, err := net.SplitHostPort(text)
 	if err != nil {
-		return "", errors.New("is not host:port, for instance 127.0.0.1:6379 or [::1]:6379")
+		return errors.New("is not host:port, for instance 127.0.0.1:6379 or [::1]:6379")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("has the port %q: want a number from 1 to 65535", port)
+		return fmt.Errorf("has the port %q: want a number from 1 to 65535", port)
 	}
-	return host, nil
+	return nil
 }

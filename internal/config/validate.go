@@ -42,27 +42,28 @@ func (c Config) crossProblems() []Problem {
 type report func(wrong bool, text string, keys ...string)
 
 func (c Config) checkTimes(add report) {
-	times := func(key string, value time.Duration, relation, other string, than time.Duration) string {
-		return fmt.Sprintf("= %q must be %s %s = %q", format(value), relation, other, format(than))
+	wait := fmt.Sprintf("sync.wait_timeout = %q", format(c.Sync.WaitTimeout))
+	times := func(value time.Duration, relation string) string {
+		return fmt.Sprintf("= %q must be %s %s", format(value), relation, wait)
 	}
 	s := c.Sync
 	// Otherwise one lost event is a refused join, not a slow one.
 	add(s.SafetyPoll >= s.WaitTimeout,
-		times("sync.safety_poll", s.SafetyPoll, "shorter than", "sync.wait_timeout", s.WaitTimeout),
+		times(s.SafetyPoll, "shorter than"),
 		"sync.safety_poll", "sync.wait_timeout")
 	// After an outage a join may have to sit out two settle periods: one of
 	// rule R1, one of rule R2. Otherwise every join then ends in a refusal.
 	add(2*s.Settle >= s.WaitTimeout,
-		times("sync.settle", s.Settle, "shorter than half of", "sync.wait_timeout", s.WaitTimeout),
+		times(s.Settle, "shorter than half of"),
 		"sync.settle", "sync.wait_timeout")
 	// Otherwise the data of a player on the way could vanish from Redis while
 	// the next server still waits, and the database would be asked each time.
 	add(c.Snapshots.UpdateTTL <= s.WaitTimeout,
-		times("snapshots.update_ttl", c.Snapshots.UpdateTTL, "longer than", "sync.wait_timeout", s.WaitTimeout),
+		times(c.Snapshots.UpdateTTL, "longer than"),
 		"snapshots.update_ttl", "sync.wait_timeout")
 	// Otherwise the join has no time left to use what was read.
 	add(c.Database.ReadTimeout >= s.WaitTimeout,
-		times("database.read_timeout", c.Database.ReadTimeout, "shorter than", "sync.wait_timeout", s.WaitTimeout),
+		times(c.Database.ReadTimeout, "shorter than"),
 		"database.read_timeout", "sync.wait_timeout")
 }
 
