@@ -28,7 +28,7 @@ func TestBombsAreBounded(t *testing.T) {
 	bombs := []struct {
 		name    string
 		method  byte
-		size    int
+		size    int64
 		payload []byte
 		want    error
 	}{

@@ -102,22 +102,21 @@ func (c *Codec) appendPacked(dst []byte, s *Snapshot, w *scratch) ([]byte, error
 	if err := checkMeta(s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	entries, size, err := sortData(w.entries[:0], s.Data)
-	w.entries = entries
+	size, err := w.entries.fill(s.Data)
 	if err != nil {
 		return nil, err
 	}
 	if size > c.maxSize {
-		return nil, tooLarge(entries, size, c.maxSize)
+		return nil, w.entries.tooLarge(size, c.maxSize)
 	}
 	start := len(dst)
 	dst = appendMeta(appendHead(dst, s), s)
 	body := len(dst)
 	method := None
 	if c.compression == None {
-		dst = appendPayload(dst, entries, int(size))
+		dst = w.entries.appendTo(dst, int(size))
 	} else {
-		w.raw = appendPayload(w.raw[:0], entries, int(size))
+		w.raw = w.entries.appendTo(w.raw[:0], int(size))
 		dst, method = c.appendCompressed(dst, w.raw)
 	}
 	return seal(dst, start, body, int(size), method), nil
@@ -152,7 +151,7 @@ func (c *Codec) Unpack(packed []byte) (*Snapshot, error) {
 
 // scratch is work space for one Pack.
 type scratch struct {
-	entries     []entry
+	entries     entries
 	raw, packed []byte
 }
 
@@ -161,7 +160,7 @@ type scratch struct {
 const maxKept = 1 << 20
 
 func (c *Codec) release(w *scratch) {
-	clear(w.entries[:cap(w.entries)]) // let go of the caller's data
+	w.entries.reset()
 	if cap(w.raw) > maxKept {
 		w.raw = nil
 	}

@@ -3,7 +3,6 @@ package snapshotcodec_test
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -176,84 +175,106 @@ func TestForgedPayload(t *testing.T) {
 	unpack(t, codec, forge(0, 14, append(table(1, 0, 1, 0), "ab"...)).bytes())
 	for name, payload := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := codec.Unpack(forge(0, len(payload), payload).bytes())
+			_, err := codec.Unpack(forge(0, int64(len(payload)), payload).bytes())
 			wantDamage(t, err, snapshotcodec.ErrStructure)
 		})
 	}
 }
 
-// What Pack never writes although a decompressor would take it, and what none
-// would take.
-func TestForgedCompression(t *testing.T) {
-	raw := append(table(1, 100), "k"+strings.Repeat("v", 100)...)
-	size := len(raw)
-	frame := zstdFrame(t, raw)
-	checked := zstdFrame(t, raw, zstd.WithEncoderCRC(true))
-	block := s2.EncodeSnappy(nil, raw)
-	literal := zstdBlock(rawBlock, size, true, raw...)
-	part := zstdBlock(rawBlock, size, false, raw...)
-	var unsized bytes.Buffer
-	writer, err := zstd.NewWriter(&unsized)
-	if err == nil {
-		_, err = writer.Write(raw)
-	}
-	if err = errors.Join(err, writer.Flush(), writer.Close()); err != nil {
-		t.Fatal(err)
-	}
-	const none, zst, snappy = 0, 1, 2
-	cases := []struct {
-		name    string
-		method  byte
-		size    int
-		payload []byte
-		want    error
-	}{
-		{"sound plain", none, size, raw, nil},
-		{"plain, claims less", none, size - 1, raw, snapshotcodec.ErrSize},
-		{"plain, claims more", none, size + 1, raw, snapshotcodec.ErrSize},
-		{"claims 4 GiB", none, 1<<32 - 1, raw, snapshotcodec.ErrSize},
-		{"sound snappy", snappy, size, block, nil},
-		{"snappy, claims less", snappy, size - 1, block, snapshotcodec.ErrSize},
-		{"snappy, claims more", snappy, size + 1, block, snapshotcodec.ErrSize},
-		{"snappy, cut", snappy, size, block[:len(block)-1], snapshotcodec.ErrStructure},
-		{"snappy, empty", snappy, size, nil, snapshotcodec.ErrStructure},
-		{"snappy, bytes behind", snappy, size, append(bytes.Clone(block), 0), snapshotcodec.ErrStructure},
-		{"sound zstd", zst, size, frame, nil},
-		{"sound zstd with checksum", zst, size, checked, nil},
-		{"sound zstd by hand", zst, size, append(zstdHead(size), literal...), nil},
-		{"zstd, claims less", zst, size - 1, frame, snapshotcodec.ErrSize},
-		{"zstd, claims more", zst, size + 1, frame, snapshotcodec.ErrSize},
-		{"zstd, empty", zst, size, nil, snapshotcodec.ErrStructure},
-		{"zstd, not a frame", zst, size, raw, snapshotcodec.ErrStructure},
-		{"zstd, cut", zst, size, frame[:len(frame)-1], snapshotcodec.ErrStructure},
-		{"zstd, checksum cut", zst, size, checked[:len(checked)-1], snapshotcodec.ErrStructure},
-		{"zstd, checksum wrong", zst, size, append(bytes.Clone(checked[:len(checked)-1]), checked[len(checked)-1]^1), snapshotcodec.ErrStructure},
-		{"zstd, bytes behind", zst, size, append(bytes.Clone(frame), 0), snapshotcodec.ErrStructure},
-		{"zstd, second frame", zst, size, append(bytes.Clone(frame), frame...), snapshotcodec.ErrStructure},
-		{"zstd, skippable frame", zst, size, append([]byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, frame...), snapshotcodec.ErrStructure},
-		{"zstd, no size", zst, size, unsized.Bytes(), snapshotcodec.ErrStructure},
-		{"zstd, dictionary", zst, size, append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x61, 9, 0, 0}, literal...), snapshotcodec.ErrStructure},
-		{"zstd, no block", zst, size, zstdHead(size), snapshotcodec.ErrStructure},
-		{"zstd, no last block", zst, size, append(zstdHead(size), part...), snapshotcodec.ErrStructure},
-		{"zstd, block behind the end", zst, size, append(zstdHead(size), literal[:9]...), snapshotcodec.ErrStructure},
-		{"zstd, reserved block", zst, size, append(zstdHead(size), zstdBlock(reservedBlock, 1, true, 0)...), snapshotcodec.ErrStructure},
-		{"zstd, raw blocks too long", zst, size, append(append(zstdHead(size), part...), literal...), snapshotcodec.ErrSize},
-		{"zstd, run too long", zst, size, append(zstdHead(size), zstdBlock(rleBlock, size+1, true, 'z')...), snapshotcodec.ErrSize},
-		{"zstd, literals too long", zst, size, append(append(zstdHead(size), part...), zstdLiterals(size, true)...), snapshotcodec.ErrSize},
-		{"zstd, too short", zst, size, append(zstdHead(size), zstdLiterals(size-1, true)...), snapshotcodec.ErrSize},
-	}
+// forgery is a payload whose size is claimed outside, and what is wrong with
+// it; nil when nothing is.
+type forgery struct {
+	name    string
+	size    int64
+	payload []byte
+	want    error
+}
+
+// forgeryData is one key of 100 bytes, uncompressed.
+func forgeryData() (raw []byte, size int64) {
+	raw = append(table(1, 100), "k"+strings.Repeat("v", 100)...)
+	return raw, int64(len(raw))
+}
+
+func checkForgeries(t *testing.T, method byte, forgeries []forgery) {
+	t.Helper()
 	codec := newCodec(t, snapshotcodec.Config{})
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			s, err := codec.Unpack(forge(c.method, c.size, c.payload).bytes())
-			if c.want != nil {
-				wantDamage(t, err, c.want)
+	for _, f := range forgeries {
+		t.Run(f.name, func(t *testing.T) {
+			s, err := codec.Unpack(forge(method, f.size, f.payload).bytes())
+			if f.want != nil {
+				wantDamage(t, err, f.want)
 			} else if err != nil || len(s.Data["k"]) != 100 {
 				t.Errorf("Unpack = %+v, %v", s, err)
 			}
 		})
 	}
 }
+
+func TestForgedPlain(t *testing.T) {
+	raw, size := forgeryData()
+	checkForgeries(t, 0, []forgery{
+		{"sound", size, raw, nil},
+		{"claims less", size - 1, raw, snapshotcodec.ErrSize},
+		{"claims more", size + 1, raw, snapshotcodec.ErrSize},
+		{"claims 4 GiB", 1<<32 - 1, raw, snapshotcodec.ErrSize},
+	})
+}
+
+func TestForgedSnappy(t *testing.T) {
+	raw, size := forgeryData()
+	block := s2.EncodeSnappy(nil, raw)
+	checkForgeries(t, 2, []forgery{
+		{"sound", size, block, nil},
+		{"claims less", size - 1, block, snapshotcodec.ErrSize},
+		{"claims more", size + 1, block, snapshotcodec.ErrSize},
+		{"cut", size, block[:len(block)-1], snapshotcodec.ErrStructure},
+		{"empty", size, nil, snapshotcodec.ErrStructure},
+		{"bytes behind", size, join(block, []byte{0}), snapshotcodec.ErrStructure},
+	})
+}
+
+// Frames that a decoder would take and Pack never writes, and frames that no
+// decoder would take.
+func TestForgedZstd(t *testing.T) {
+	raw, size := forgeryData()
+	n := len(raw)
+	frame := zstdFrame(t, raw)
+	checked := zstdFrame(t, raw, zstd.WithEncoderCRC(true))
+	head, half, whole := zstdHead(n), zstdBlock(rawBlock, n, false, raw...), zstdBlock(rawBlock, n, true, raw...)
+	wrong := bytes.Clone(checked)
+	wrong[len(wrong)-1] ^= 1
+	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}
+	unsized := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0}
+	dictionary := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x21, 9, byte(n)}
+	checkForgeries(t, 1, []forgery{
+		{"sound", size, frame, nil},
+		{"sound with checksum", size, checked, nil},
+		{"sound by hand", size, join(head, whole), nil},
+		{"claims less", size - 1, frame, snapshotcodec.ErrSize},
+		{"claims more", size + 1, frame, snapshotcodec.ErrSize},
+		{"empty", size, nil, snapshotcodec.ErrStructure},
+		{"not a frame", size, raw, snapshotcodec.ErrStructure},
+		{"cut", size, frame[:len(frame)-1], snapshotcodec.ErrStructure},
+		{"checksum cut", size, checked[:len(checked)-1], snapshotcodec.ErrStructure},
+		{"checksum wrong", size, wrong, snapshotcodec.ErrStructure},
+		{"bytes behind", size, join(frame, []byte{0}), snapshotcodec.ErrStructure},
+		{"second frame", size, join(frame, frame), snapshotcodec.ErrStructure},
+		{"skippable frame", size, join(skippable, frame), snapshotcodec.ErrStructure},
+		{"no size", size, join(unsized, whole), snapshotcodec.ErrStructure},
+		{"dictionary", size, join(dictionary, whole), snapshotcodec.ErrStructure},
+		{"no block", size, head, snapshotcodec.ErrStructure},
+		{"no last block", size, join(head, half), snapshotcodec.ErrStructure},
+		{"block behind the end", size, join(head, whole[:9]), snapshotcodec.ErrStructure},
+		{"reserved block", size, join(head, zstdBlock(reservedBlock, 1, true, 0)), snapshotcodec.ErrStructure},
+		{"raw blocks too long", size, join(head, half, whole), snapshotcodec.ErrSize},
+		{"run too long", size, join(head, zstdBlock(rleBlock, n+1, true, 'z')), snapshotcodec.ErrSize},
+		{"literals too long", size, join(head, half, zstdLiterals(n, true)), snapshotcodec.ErrSize},
+		{"too short", size, join(head, zstdLiterals(n-1, true)), snapshotcodec.ErrSize},
+	})
+}
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func zstdFrame(t testing.TB, raw []byte, options ...zstd.EOption) []byte {
 	t.Helper()

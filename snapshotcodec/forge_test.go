@@ -24,7 +24,7 @@ type forged struct {
 }
 
 // forge returns a sound envelope around a payload that is compressed already.
-func forge(method byte, size int, payload []byte) forged {
+func forge(method byte, size int64, payload []byte) forged {
 	return forged{
 		magic: "SWS\xa7", format: 1, method: method, fence: 7, sequence: 8,
 		meta: forgedMeta("a", "", "", "", ""), size: uint32(size), payload: payload,
@@ -110,7 +110,7 @@ func wantDamage(t testing.TB, err, want error) {
 			is = append(is, sentinel)
 		}
 	}
-	if len(is) != 1 || want != nil && is[0] != want {
+	if len(is) != 1 || want != nil && !errors.Is(is[0], want) {
 		t.Errorf("error %v is %q, want %q", err, is, want)
 	}
 }

@@ -41,22 +41,24 @@ func TestPackNamesTheField(t *testing.T) {
 		{func(s *snapshotcodec.Snapshot) { s.Data["\xff"] = nil }, "a data key is not UTF-8"},
 		{func(s *snapshotcodec.Snapshot) { fill(s, handoff.MaxDataKeys+1) }, "1025 data keys, the limit is 1024"},
 	}
-	codec := newCodec(t, snapshotcodec.Config{})
 	for _, c := range cases {
 		t.Run(c.want, func(t *testing.T) {
 			s := bareSnapshot()
 			c.change(s)
-			packed, err := codec.Pack(s)
-			if packed != nil || !errors.Is(err, snapshotcodec.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Pack = %x, %v, want ErrInvalid with %q", packed, err, c.want)
-			}
-			if errors.Is(err, handoff.ErrDamaged) || errors.Is(err, handoff.ErrTooLarge) {
-				t.Errorf("error %v says more than one thing", err)
-			}
+			wantInvalid(t, s, c.want)
 		})
 	}
-	if packed, err := codec.Pack(nil); packed != nil || !errors.Is(err, snapshotcodec.ErrInvalid) {
-		t.Errorf("Pack(nil) = %x, %v, want ErrInvalid", packed, err)
+	wantInvalid(t, nil, "there is none")
+}
+
+func wantInvalid(t *testing.T, s *snapshotcodec.Snapshot, want string) {
+	t.Helper()
+	packed, err := newCodec(t, snapshotcodec.Config{}).Pack(s)
+	if packed != nil || !errors.Is(err, snapshotcodec.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Pack = %x, %v, want ErrInvalid with %q", packed, err, want)
+	}
+	if errors.Is(err, handoff.ErrDamaged) || errors.Is(err, handoff.ErrTooLarge) {
+		t.Errorf("error %v says more than one thing", err)
 	}
 }
 

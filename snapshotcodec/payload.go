@@ -15,51 +15,62 @@ const (
 	entrySize = 5
 )
 
-// entry is one data key with its value, so that sorting needs no map lookups.
-type entry struct {
-	key   string
-	value []byte
+// entries are the data in ascending order of keys: order holds indices into
+// the other two. Sorting small numbers is faster than sorting pairs of pointers,
+// each move of which the garbage collector wants to know about.
+type entries struct {
+	keys   []string
+	values [][]byte
+	order  []uint16
 }
 
-// sortData appends the data's entries in ascending order of keys and returns
-// them with the size of the payload that they make.
-func sortData(entries []entry, data map[string][]byte) ([]entry, int64, error) {
+// fill takes the data in and returns the size of the payload that it makes.
+func (e *entries) fill(data map[string][]byte) (int64, error) {
 	if err := checkKeyCount(len(data)); err != nil {
-		return entries, 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return 0, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	size := int64(countSize)
 	for key, value := range data {
 		if err := checkKey(key); err != nil {
-			return entries, 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+			return 0, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		entries = append(entries, entry{key, value})
+		e.order = append(e.order, uint16(len(e.keys)))
+		e.keys = append(e.keys, key)
+		e.values = append(e.values, value)
 		size += int64(entrySize + len(key) + len(value))
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-	return entries, size, nil
+	slices.SortFunc(e.order, func(a, b uint16) int { return strings.Compare(e.keys[a], e.keys[b]) })
+	return size, nil
+}
+
+// reset lets go of the caller's data.
+func (e *entries) reset() {
+	clear(e.keys)
+	clear(e.values)
+	e.keys, e.values, e.order = e.keys[:0], e.values[:0], e.order[:0]
 }
 
 // tooLarge names the key that takes the most, for that is what the operator
 // asks next.
-func tooLarge(entries []entry, size, limit int64) error {
-	largest := slices.MaxFunc(entries, func(a, b entry) int { return len(a.value) - len(b.value) })
+func (e *entries) tooLarge(size, limit int64) error {
+	largest := slices.MaxFunc(e.order, func(a, b uint16) int { return len(e.values[a]) - len(e.values[b]) })
 	return fmt.Errorf("%d bytes of data, %d of them in %q, the limit is %d: %w",
-		size, len(largest.value), largest.key, limit, handoff.ErrTooLarge)
+		size, len(e.values[largest]), e.keys[largest], limit, handoff.ErrTooLarge)
 }
 
-// appendPayload appends the payload before compression.
-func appendPayload(dst []byte, entries []entry, size int) []byte {
+// appendTo appends the payload before compression.
+func (e *entries) appendTo(dst []byte, size int) []byte {
 	dst = slices.Grow(dst, size)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(entries)))
-	for _, e := range entries {
-		dst = append(dst, byte(len(e.key)))
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(e.value)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.order)))
+	for _, i := range e.order {
+		dst = append(dst, byte(len(e.keys[i])))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(e.values[i])))
 	}
-	for _, e := range entries {
-		dst = append(dst, e.key...)
+	for _, i := range e.order {
+		dst = append(dst, e.keys[i]...)
 	}
-	for _, e := range entries {
-		dst = append(dst, e.value...)
+	for _, i := range e.order {
+		dst = append(dst, e.values[i]...)
 	}
 	return dst
 }
