@@ -165,7 +165,7 @@ func Default() Config {
 			Mode:        "lockstep",
 			WaitTimeout: 30 * time.Second,
 			SafetyPoll:  5 * time.Second,
-			Settle:      3 * time.Second,
+			Settle:      4 * time.Second,
 			Lockstep:    Lockstep{LeaseTTL: 10 * time.Second},
 		},
 		Game:     Game{Grace: 15 * time.Second},
@@ -184,14 +184,4 @@ func Default() Config {
 		Log:      Log{Level: "info", Format: "text"},
 		Shutdown: Shutdown{DrainTimeout: 10 * time.Second},
 	}
-}
-
-// RenewEvery is the period at which the worker renews its lease, which is also
-// the longest time until it notices that Redis has forgotten it when no
-// connection broke (FLUSHALL). It is a third of the lease, so that two renewals
-// may fail, and never more than half of the settle period: every other worker
-// counts on hearing from all holders before its settle period ends (rule R1),
-// and leases of any length must keep that.
-func (s Sync) RenewEvery() time.Duration {
-	return min(s.Lockstep.LeaseTTL/3, s.Settle/2)
 }

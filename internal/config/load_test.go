@@ -72,9 +72,9 @@ func TestVariablesWinOverFileAndFileOverDefaults(t *testing.T) {
 sync {
   wait_timeout = "45s"
   safety_poll  = "2s"
-  lockstep { lease_ttl = "20s" }
+  lockstep { lease_ttl = "8s" }
 }
-`, "SYNCWORKER_SYNC__WAIT_TIMEOUT=1m", "SYNCWORKER_SYNC__LOCKSTEP__LEASE_TTL=30s", "PATH=/bin", "SYNCWORKER_CONFIG=x.hcl")
+`, "SYNCWORKER_SYNC__WAIT_TIMEOUT=1m", "SYNCWORKER_SYNC__LOCKSTEP__LEASE_TTL=9s", "PATH=/bin", "SYNCWORKER_CONFIG=x.hcl")
 
 	for _, check := range []struct {
 		key       string
@@ -82,8 +82,8 @@ sync {
 	}{
 		{"sync.wait_timeout", c.Sync.WaitTimeout, time.Minute},
 		{"sync.safety_poll", c.Sync.SafetyPoll, 2 * time.Second},
-		{"sync.settle", c.Sync.Settle, 3 * time.Second},
-		{"sync.lockstep.lease_ttl", c.Sync.Lockstep.LeaseTTL, 30 * time.Second},
+		{"sync.settle", c.Sync.Settle, 4 * time.Second},
+		{"sync.lockstep.lease_ttl", c.Sync.Lockstep.LeaseTTL, 9 * time.Second},
 	} {
 		if check.got != check.want {
 			t.Errorf("%s = %s, want %s", check.key, check.got, check.want)

@@ -195,7 +195,14 @@ func TestProblems(t *testing.T) {
 			name: "times against one another", text: "sync {\n  wait_timeout = \"5s\"\n}",
 			want: []string{
 				`default: sync.safety_poll = "5s" must be shorter than sync.wait_timeout = "5s"`,
-				`default: sync.settle = "3s" must be shorter than half of sync.wait_timeout = "5s"`,
+				`default: sync.settle = "4s" must be shorter than half of sync.wait_timeout = "5s"`,
+			},
+		},
+		{
+			name: "settle period shorter than a renewal", text: "sync {\n  settle = \"3s\"\n}",
+			want: []string{
+				`config.hcl:2:3: sync.settle = "3s" must be at least "3.8s" with sync.lockstep.lease_ttl = "10s": other workers ` +
+					`need a third of that to notice that Redis lost its memory, and a moment to put their players' checkouts back`,
 			},
 		},
 		{

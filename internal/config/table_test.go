@@ -84,7 +84,7 @@ var others = []struct{ key, file, variable, context string }{
 	{"sync.wait_timeout", `"1m"`, "1m", ""},
 	{"sync.safety_poll", `"250ms"`, "250ms", ""},
 	{"sync.settle", `"5s"`, "5s", ""},
-	{"sync.lockstep.lease_ttl", `"1m30s"`, "1m30s", ""},
+	{"sync.lockstep.lease_ttl", `"4.5s"`, "4.5s", ""},
 	{"game.grace", `"1m"`, "1m", ""},
 	{"database.dsn", `"/var/lib/x.db"`, "/var/lib/x.db", ""},
 	{"database.read_timeout", `"1s"`, "1s", ""},

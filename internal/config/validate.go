@@ -39,6 +39,10 @@ func (c Config) crossProblems() []Problem {
 	return problems
 }
 
+// resumeTime is what a worker gets to put the checkouts of its live sessions
+// back, one script for each.
+const resumeTime = 400 * time.Millisecond
+
 type report func(wrong bool, text string, keys ...string)
 
 func (c Config) checkTimes(add report) {
@@ -51,6 +55,16 @@ func (c Config) checkTimes(add report) {
 	add(s.SafetyPoll >= s.WaitTimeout,
 		times(s.SafetyPoll, "shorter than"),
 		"sync.safety_poll", "sync.wait_timeout")
+	// A worker that lost no connection notices at its next renewal, a third of
+	// the lease later, that Redis has forgotten it (FLUSHALL), and only then
+	// puts its checkouts back. Whoever noticed before must still be waiting
+	// (rule R1), or grants a player who is on another server.
+	least := (s.Lockstep.LeaseTTL/3 + resumeTime).Round(100*time.Millisecond) + 100*time.Millisecond
+	add(s.Settle < least,
+		fmt.Sprintf("= %q must be at least %q with sync.lockstep.lease_ttl = %q: other workers need a third of that to notice "+
+			"that Redis lost its memory, and a moment to put their players' checkouts back",
+			format(s.Settle), format(least), format(s.Lockstep.LeaseTTL)),
+		"sync.settle", "sync.lockstep.lease_ttl")
 	// After an outage a join may have to sit out two settle periods: one of
 	// rule R1, one of rule R2. Otherwise every join then ends in a refusal.
 	add(2*s.Settle >= s.WaitTimeout,

@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/syncworker/syncworker/internal/config"
 )
@@ -26,21 +25,6 @@ func TestSizes(t *testing.T) {
 	for _, text := range []string{"", "MiB", "-1", "1 apple", "99999999999 GiB", "9223372036854775808"} {
 		if got, err := config.ParseSize(text); err == nil {
 			t.Errorf("%q gives %d, want an error", text, got)
-		}
-	}
-}
-
-// The lease must be renewed often enough for its own life, and often enough to
-// report to others inside their settle periods (rule R1).
-func TestRenewEvery(t *testing.T) {
-	for _, test := range []struct{ lease, settle, want time.Duration }{
-		{9 * time.Second, time.Minute, 3 * time.Second},
-		{10 * time.Second, 3 * time.Second, 1500 * time.Millisecond},
-		{5 * time.Minute, 3 * time.Second, 1500 * time.Millisecond},
-	} {
-		s := config.Sync{Settle: test.settle, Lockstep: config.Lockstep{LeaseTTL: test.lease}}
-		if got := s.RenewEvery(); got != test.want {
-			t.Errorf("lease %s, settle %s: renew every %s, want %s", test.lease, test.settle, got, test.want)
 		}
 	}
 }
