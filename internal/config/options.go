@@ -128,7 +128,7 @@ func (c *Config) syncOptions() []option {
 		{
 			key: "sync.lockstep.lease_ttl", value: &c.Sync.Lockstep.LeaseTTL,
 			limit: between[time.Duration]{3 * time.Second, 5 * time.Minute},
-			about: "How long after its last sign of life a worker counts as alive. It must cover the longest pause of this machine, and a third of "+
+			about: "How long after its last sign of life a worker counts as alive. It must cover the longest pause of this machine, and a third of " +
 				"it must fit into sync.settle.",
 		},
 		{
