@@ -100,10 +100,10 @@ func serve(t *testing.T, handler http.Handler, network, address string) string {
 	return network + "://" + listener.Addr().String()
 }
 
-// socket returns a path for a socket.
+// socket returns a path for a socket; those of t.TempDir are too long.
 func socket(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "sw") //nolint:usetesting // the folders of t.TempDir have names too long for a socket
+	folder, err := os.MkdirTemp("", "sw")
 	if err != nil {
 		t.Fatal(err)
 	}
