@@ -1,0 +1,65 @@
+package driver
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The defaults of Config.
+const (
+	DefaultRedisTimeout = 5 * time.Second
+	DefaultReadTimeout  = 250 * time.Millisecond
+	DefaultStoreTimeout = 10 * time.Second
+	DefaultMaxRedisOps  = 128
+	DefaultMaxReads     = 64
+	DefaultMaxStores    = 16
+	DefaultMaxQueued    = 64
+)
+
+// Config bounds the driver. A value of zero or below means the default.
+type Config struct {
+	// RedisTimeout ends one operation on Redis; default 5 s.
+	RedisTimeout time.Duration
+	// ReadTimeout ends one read of the database (database.read_timeout);
+	// default 250 ms.
+	ReadTimeout time.Duration
+	// StoreTimeout ends one write to the database; default 10 s.
+	StoreTimeout time.Duration
+	// MaxRedisOps, MaxReads and MaxStores are how many operations of each
+	// lane run at once, over all players; defaults 128, 64 and 16. A hanging
+	// operation takes one slot until its timeout.
+	MaxRedisOps int
+	MaxReads    int
+	MaxStores   int
+	// MaxQueued is how many requests, and how many operations not yet begun,
+	// one player may have; above it requests are refused with ReasonBusy.
+	// Default 64.
+	MaxQueued int
+	// Logger is named by the caller; nil logs nothing.
+	Logger hclog.Logger
+	// Registerer gets the driver's metrics; nil registers nothing.
+	Registerer prometheus.Registerer
+}
+
+// withDefaults returns the config with the defaults filled in.
+func (c Config) withDefaults() Config {
+	defaultTo(&c.RedisTimeout, DefaultRedisTimeout)
+	defaultTo(&c.ReadTimeout, DefaultReadTimeout)
+	defaultTo(&c.StoreTimeout, DefaultStoreTimeout)
+	defaultTo(&c.MaxRedisOps, DefaultMaxRedisOps)
+	defaultTo(&c.MaxReads, DefaultMaxReads)
+	defaultTo(&c.MaxStores, DefaultMaxStores)
+	defaultTo(&c.MaxQueued, DefaultMaxQueued)
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return c
+}
+
+func defaultTo[T int | time.Duration](value *T, preset T) {
+	if *value <= 0 {
+		*value = preset
+	}
+}

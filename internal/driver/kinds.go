@@ -1,0 +1,164 @@
+package driver
+
+import "github.com/syncworker/syncworker/internal/handoff"
+
+// eventKind names a type of event for logs and metrics.
+type eventKind uint8
+
+const (
+	joinEvent eventKind = iota
+	cancelJoinEvent
+	confirmEvent
+	saveEvent
+	quitEvent
+	endEvent
+	claimedEvent
+	newestReadEvent
+	leaseCheckedEvent
+	writtenEvent
+	storedEvent
+	lookEvent
+	timerFiredEvent
+	verifyEvent
+	otherEvent
+	eventKinds
+)
+
+var eventNames = [eventKinds]string{
+	joinEvent:         "join",
+	cancelJoinEvent:   "cancel-join",
+	confirmEvent:      "confirm",
+	saveEvent:         "save",
+	quitEvent:         "quit",
+	endEvent:          "end",
+	claimedEvent:      "claimed",
+	newestReadEvent:   "newest-read",
+	leaseCheckedEvent: "lease-checked",
+	writtenEvent:      "written",
+	storedEvent:       "stored",
+	lookEvent:         "look",
+	timerFiredEvent:   "timer-fired",
+	verifyEvent:       "verify",
+	otherEvent:        "other",
+}
+
+func (k eventKind) String() string { return eventNames[k] }
+
+func kindOf(event handoff.Event) eventKind {
+	switch event.(type) {
+	case handoff.Join:
+		return joinEvent
+	case handoff.CancelJoin:
+		return cancelJoinEvent
+	case handoff.Confirm:
+		return confirmEvent
+	case handoff.Save:
+		return saveEvent
+	case handoff.Quit:
+		return quitEvent
+	case handoff.End:
+		return endEvent
+	case handoff.Claimed:
+		return claimedEvent
+	case handoff.NewestRead:
+		return newestReadEvent
+	case handoff.LeaseChecked:
+		return leaseCheckedEvent
+	case handoff.Written:
+		return writtenEvent
+	case handoff.Stored:
+		return storedEvent
+	case handoff.Look:
+		return lookEvent
+	case handoff.TimerFired:
+		return timerFiredEvent
+	case handoff.Verify:
+		return verifyEvent
+	default:
+		return otherEvent
+	}
+}
+
+// requestOf returns the request that the event is, zero when it is none.
+func requestOf(event handoff.Event) handoff.RequestID {
+	switch e := event.(type) {
+	case handoff.Join:
+		return e.Request
+	case handoff.Confirm:
+		return e.Request
+	case handoff.Save:
+		return e.Request
+	case handoff.Quit:
+		return e.Request
+	default:
+		return 0
+	}
+}
+
+// operation names an action that goes to a lane.
+type operation uint8
+
+const (
+	notAnOperation operation = iota
+	claimOperation
+	checkLeaseOperation
+	updateOperation
+	checkInOperation
+	releaseOperation
+	resumeOperation
+	sweepOperation
+	expireOperation
+	delistOperation
+	readOperation
+	storeOperation
+	operations
+)
+
+// operationTable says what each operation is called and where it runs.
+var operationTable = [operations]struct {
+	name string
+	lane laneID
+}{
+	claimOperation:      {"claim", redisLane},
+	checkLeaseOperation: {"check-lease", redisLane},
+	updateOperation:     {"update", redisLane},
+	checkInOperation:    {"check-in", redisLane},
+	releaseOperation:    {"release", redisLane},
+	resumeOperation:     {"resume", redisLane},
+	sweepOperation:      {"sweep", redisLane},
+	expireOperation:     {"expire", redisLane},
+	delistOperation:     {"delist", redisLane},
+	readOperation:       {"read-newest", readLane},
+	storeOperation:      {"store", storeLane},
+}
+
+func (o operation) String() string { return operationTable[o].name }
+
+func operationOf(action handoff.Action) operation {
+	switch action.(type) {
+	case handoff.Claim:
+		return claimOperation
+	case handoff.CheckLease:
+		return checkLeaseOperation
+	case handoff.Update:
+		return updateOperation
+	case handoff.CheckIn:
+		return checkInOperation
+	case handoff.Release:
+		return releaseOperation
+	case handoff.Resume:
+		return resumeOperation
+	case handoff.Sweep:
+		return sweepOperation
+	case handoff.Expire:
+		return expireOperation
+	case handoff.Delist:
+		return delistOperation
+	case handoff.ReadNewest:
+		return readOperation
+	case handoff.Store:
+		return storeOperation
+	default:
+		return notAnOperation
+	}
+}

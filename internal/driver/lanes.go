@@ -1,0 +1,178 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// laneID names a lane.
+type laneID uint8
+
+const (
+	redisLane laneID = iota
+	readLane
+	storeLane
+	laneCount
+)
+
+var laneNames = [laneCount]string{redisLane: "redis", readLane: "read", storeLane: "store"}
+
+func (l laneID) String() string { return laneNames[l] }
+
+// lane runs one kind of operation for all players.
+type lane struct {
+	id      laneID
+	timeout time.Duration
+	pool    pool
+}
+
+func (d *Driver) newLane(id laneID, limit int, timeout time.Duration) *lane {
+	l := &lane{id: id, timeout: timeout}
+	l.pool = pool{limit: limit, work: &d.work, run: func(p *player) { d.operate(l, p) }}
+	return l
+}
+
+// laneSet is what one player has to do in each lane. It exists while there is
+// something.
+type laneSet struct {
+	queues [laneCount]laneQueue
+	packed packedSnapshots
+}
+
+// laneQueue is one player's operations in one lane.
+type laneQueue struct {
+	pending []handoff.Action
+	// busy means that the player is in the lane's pool: with an operation in
+	// flight, or waiting for a slot with a pending one. Invariant: pending is
+	// empty while busy is false.
+	busy bool
+}
+
+// working reports whether any lane has something to do; nil has not.
+func (s *laneSet) working() bool {
+	if s == nil {
+		return false
+	}
+	for i := range s.queues {
+		if s.queues[i].busy {
+			return true
+		}
+	}
+	return false
+}
+
+// pending counts the operations that have not begun; nil has none.
+func (s *laneSet) pending() int {
+	if s == nil {
+		return 0
+	}
+	count := 0
+	for i := range s.queues {
+		count += len(s.queues[i].pending)
+	}
+	return count
+}
+
+// assign puts an operation at the end of the player's queue in its lane.
+func (d *Driver) assign(p *player, op operation, action handoff.Action) {
+	l := d.lanes[operationTable[op].lane]
+	p.shard.mu.Lock()
+	if p.shard.closed {
+		p.shard.mu.Unlock()
+		return
+	}
+	if p.lanes == nil {
+		p.lanes = new(laneSet)
+	}
+	q := &p.lanes.queues[l.id]
+	q.pending = append(q.pending, action)
+	start := !q.busy
+	q.busy = true
+	p.shard.mu.Unlock()
+	if start {
+		l.pool.add(p)
+	}
+}
+
+// operate runs the player's next operation in the lane, brings its outcome to
+// the machine, and lines up for the one after.
+func (d *Driver) operate(l *lane, p *player) {
+	if action, ok := p.nextOperation(l.id); ok {
+		d.carryOut(l, p, action)
+	}
+	p.shard.mu.Lock()
+	q := &p.lanes.queues[l.id]
+	again := len(q.pending) > 0 && !p.shard.closed
+	q.busy = again
+	dropped := !again && d.settle(p)
+	p.shard.mu.Unlock()
+	switch {
+	case again:
+		l.pool.add(p)
+	case dropped:
+		d.release(p)
+	}
+}
+
+// nextOperation takes the lane's oldest operation; none once the driver closes.
+func (p *player) nextOperation(id laneID) (handoff.Action, bool) {
+	p.shard.mu.Lock()
+	defer p.shard.mu.Unlock()
+	q := &p.lanes.queues[id]
+	if p.shard.closed || len(q.pending) == 0 {
+		q.pending = nil
+		return nil, false
+	}
+	action := q.pending[0]
+	q.pending[0] = nil
+	q.pending = q.pending[1:]
+	if len(q.pending) == 0 {
+		q.pending = nil
+	}
+	return action, true
+}
+
+// carryOut runs one operation and posts what came of it.
+func (d *Driver) carryOut(l *lane, p *player, action handoff.Action) {
+	event := d.timed(l, p, action)
+	if event == nil {
+		return
+	}
+	d.post(p, event)
+	if claimed, ok := event.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {
+		d.verifyGrant(p)
+	}
+}
+
+// verifyGrant asks a session to verify itself whose grant came back into a
+// settle period. The order, grant first and Gate second, is what leaves no gap:
+// either the period's own VerifyAll finds the grant queued, or the Gate says no
+// here.
+func (d *Driver) verifyGrant(p *player) {
+	settled := false
+	d.guard(p, "gate", func() { _, settled = d.ports.Gate.Settled(time.Now()) })
+	if !settled {
+		d.post(p, handoff.Verify{})
+	}
+}
+
+// timed runs one operation within its timeout and observes it.
+func (d *Driver) timed(l *lane, p *player, action handoff.Action) handoff.Event {
+	op := operationOf(action)
+	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
+	defer cancel()
+	end := d.metrics.begin(op)
+	event, err := d.execute(ctx, p, action)
+	end(err)
+	switch {
+	case err == nil:
+	case event == nil:
+		// No machine hears of this one, so the log must.
+		d.log.Warn("operation lost", "player", p.id.String(), "operation", op.String(), "error", err)
+	default:
+		d.log.Debug("operation refused or without answer", "player", p.id.String(), "operation", op.String(), "error", err)
+	}
+	return event
+}
