@@ -138,7 +138,10 @@ func (s *Server) Addr() string {
 // It connects inside the process and ignores the address. While the server is
 // down it is refused, as a port without a listener refuses.
 func (s *Server) Dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "devredis", Err: err}
+		}
 		near, far := net.Pipe()
 		if !s.serve(far) {
 			return nil, &net.OpError{Op: "dial", Net: "devredis", Err: syscall.ECONNREFUSED}
