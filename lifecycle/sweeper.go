@@ -67,7 +67,8 @@ type SweeperConfig struct {
 // At the start these are the orphans of an earlier run that crashed. They are
 // cleared as soon as a game attaches, which cannot resume them, or else after
 // game.grace; what they protected is the data accepted last, which is in place.
-// At the stop they are whatever the drain could not account for.
+// At the stop they are whatever the drain could not account for. In between,
+// after each settle period, they are what an old dump of Redis brought back.
 //
 // A player may join here while a sweep runs, and the claim of that join passes
 // over the orphan, since the checkout is of our own server ID. So every player
@@ -94,8 +95,10 @@ type Sweeper struct {
 	cancel   context.CancelFunc
 	starting context.Context
 	endStart context.CancelFunc
-	// turn makes the two sweeps one after the other.
+	// turn makes the sweeps one after the other.
 	turn sync.Mutex
+	// recheck asks Execute for a sweep after the one of the start.
+	recheck chan struct{}
 }
 
 // NewSweeper returns a sweeper; firstAttach is closed once a game has attached.
@@ -118,15 +121,50 @@ func NewSweeper(store Checkouts, players Players, lease *Lease, firstAttach <-ch
 		cancel:   cancel,
 		starting: starting,
 		endStart: endStart,
+		recheck:  make(chan struct{}, 1),
 	}
 }
 
-// Execute clears the orphans once and then waits for Interrupt; it returns nil.
-// The lease must have been acquired. While Redis is away it keeps trying.
+// Execute clears the orphans of earlier runs, and then, after each Recheck, what
+// Redis brought back; it returns nil after Interrupt. The lease must have been
+// acquired. While Redis is away it keeps trying.
 func (s *Sweeper) Execute() error {
 	s.sweepStart()
-	<-s.stop
-	return nil
+	for {
+		select {
+		case <-s.stop:
+			return nil
+		case <-s.recheck:
+			s.sweepGhosts()
+		}
+	}
+}
+
+// Recheck asks for a sweep of checkouts that Redis may have brought back from an
+// old dump, although their sessions ended since. It never blocks; calls that
+// come together are one. It is meant for Settle.OnBegin.
+func (s *Sweeper) Recheck() {
+	select {
+	case s.recheck <- struct{}{}:
+	default:
+	}
+}
+
+// sweepGhosts clears what is listed and has no session here. While joins are
+// refused by the settle period nothing new can come in between; players in hand
+// are looked at again until they are either here or gone.
+func (s *Sweeper) sweepGhosts() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.starting.Err() != nil {
+		return
+	}
+	players, ok := s.list()
+	if !ok || len(players) == 0 {
+		return
+	}
+	run := &sweep{sweeper: s, name: "recheck", began: time.Now()}
+	run.untilClear(s.starting, players)
 }
 
 // Interrupt ends Execute, also one that has not begun.
@@ -298,7 +336,7 @@ func (w *sweep) report(left int) {
 	count("delisted", w.delisted.Load())
 	count("adopted", w.adopted.Load())
 	count("left", w.abandoned.Load()+int64(left))
-	if w.stopping && left == 0 && w.released.Load() == 0 {
+	if w.name != "start" && left == 0 && w.released.Load() == 0 {
 		return // As it should be: every session ended by itself.
 	}
 	w.sweeper.log.Info("checkouts cleared", "sweep", w.name, "released", w.released.Load(), "delisted", w.delisted.Load(),

@@ -45,7 +45,7 @@ func newRoot(out, errOut io.Writer) *cli.Command {
 		Description: rootText,
 		Writer:      out,
 		ErrWriter:   errOut,
-		Commands:    []*cli.Command{statusCommand(), playersCommand(), checkoutsCommand(), checkConfigCommand(), versionCommand()},
+		Commands:    []*cli.Command{runCommand(), statusCommand(), playersCommand(), checkoutsCommand(), checkConfigCommand(), versionCommand()},
 		Action:      noSuchCommand,
 		// The exit code is decided in one place, after everything returned.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},

@@ -23,15 +23,15 @@ import (
 // a variable for tests only.
 var callTimeout = 10 * time.Second
 
-// worker is the worker that a command talks to.
-type worker struct {
+// remote is the worker that a command talks to.
+type remote struct {
 	syncworkerv1connect.AdminServiceClient
 	address config.APIAddress
 }
 
 // findWorker finds the local API: where --api says, else where the
 // configuration says, which is also where `run` with the same -config listens.
-func findWorker(cmd *cli.Command) (*worker, error) {
+func findWorker(cmd *cli.Command) (*remote, error) {
 	address, token, err := findAPI(cmd)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func findWorker(cmd *cli.Command) (*worker, error) {
 		},
 	}
 	client := &http.Client{Transport: &authorized{next: transport, token: token}}
-	return &worker{
+	return &remote{
 		// The dialer knows the way; the host in the URL is only a label.
 		AdminServiceClient: syncworkerv1connect.NewAdminServiceClient(client, "http://syncworker"),
 		address:            address,
@@ -92,7 +92,7 @@ func (a *authorized) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // call runs one call with a time limit and explains its errors.
 func call[Request, Response any](
-	ctx context.Context, w *worker, method func(context.Context, *Request) (*Response, error), request *Request,
+	ctx context.Context, w *remote, method func(context.Context, *Request) (*Response, error), request *Request,
 ) (*Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -104,7 +104,7 @@ func call[Request, Response any](
 }
 
 // explain says what an error of a call means for the person at the terminal.
-func (w *worker) explain(err error) error {
+func (w *remote) explain(err error) error {
 	nobody := fmt.Sprintf("no worker answers at %s", w.address)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

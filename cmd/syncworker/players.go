@@ -57,7 +57,7 @@ func showPlayers(ctx context.Context, cmd *cli.Command) error {
 }
 
 // listSessions collects all pages.
-func listSessions(ctx context.Context, w *worker) ([]*v1.Session, error) {
+func listSessions(ctx context.Context, w *remote) ([]*v1.Session, error) {
 	var sessions []*v1.Session
 	request := &v1.ListSessionsRequest{PageSize: pageSize}
 	for {

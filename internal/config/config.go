@@ -93,6 +93,8 @@ type Lockstep struct {
 type Game struct {
 	// Grace is how long sessions outlive a broken Attach stream.
 	Grace time.Duration
+	// ConfirmTimeout is how long a delivered session may stay unconfirmed.
+	ConfirmTimeout time.Duration
 }
 
 // Database is the section of that name.
@@ -168,7 +170,7 @@ func Default() Config {
 			Settle:      4 * time.Second,
 			Lockstep:    Lockstep{LeaseTTL: 10 * time.Second},
 		},
-		Game:     Game{Grace: 15 * time.Second},
+		Game:     Game{Grace: 15 * time.Second, ConfirmTimeout: time.Minute},
 		Database: Database{Driver: "sqlite", DSN: "syncworker.db", ReadTimeout: 250 * time.Millisecond},
 		Snapshots: Snapshots{
 			Keep:            16,

@@ -135,6 +135,10 @@ func (c *Config) syncOptions() []option {
 			key: "game.grace", value: &c.Game.Grace, limit: between[time.Duration]{time.Second, 10 * time.Minute},
 			about: "How long players stay checked out after the game server hung up, so that it can attach again.",
 		},
+		{
+			key: "game.confirm_timeout", value: &c.Game.ConfirmTimeout, limit: between[time.Duration]{time.Second, time.Hour},
+			about: "How long the game server may take to confirm that it applied a player's data; then the player is released.",
+		},
 	}
 }
 

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/syncworker/syncworker/events"
+	"github.com/syncworker/syncworker/internal/driver"
+	"github.com/syncworker/syncworker/internal/gamelink"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/keyspace"
+	"github.com/syncworker/syncworker/internal/localapi"
+	"github.com/syncworker/syncworker/internal/redisstore"
+	"github.com/syncworker/syncworker/lifecycle"
+)
+
+// The packages around the driver do not know each other; each declares what it
+// needs. The adapters in this file are the places where two of them meet.
+var (
+	_ driver.Store        = storeAdapter{}
+	_ driver.Watcher      = watchAdapter{}
+	_ driver.Game         = (*gameAdapter)(nil)
+	_ lifecycle.Leases    = leaseAdapter{}
+	_ lifecycle.Checkouts = (*redisstore.Store)(nil)
+	_ localapi.Sessions   = (*driver.Driver)(nil)
+	_ localapi.GameLink   = linkAdapter{}
+	_ localapi.Checkouts  = inspectAdapter{}
+)
+
+// storeAdapter is Redis as the driver sees it. A lease that is missing is news
+// for everybody, not only for the player whose join found out (rule R2).
+type storeAdapter struct {
+	*redisstore.Store
+	missing func()
+}
+
+func (a storeAdapter) CheckLease(ctx context.Context) (present bool, err error) {
+	present, err = a.Store.CheckLease(ctx)
+	if err == nil && !present {
+		a.missing()
+	}
+	return present, err
+}
+
+// watchAdapter turns a player's key into a channel, and events into causes.
+type watchAdapter struct {
+	watcher *events.Watcher
+	space   keyspace.Space
+}
+
+func (a watchAdapter) Watch(player handoff.PlayerID, key handoff.Key, look func(handoff.LookCause)) (stop func()) {
+	return a.watcher.Watch(a.space.Key(key, player), func(event events.Event) {
+		look(lookCause(event.Kind))
+	})
+}
+
+func lookCause(kind events.Kind) handoff.LookCause {
+	switch kind {
+	case events.Ready:
+		return handoff.LookReady
+	case events.Resync:
+		return handoff.LookResync
+	case events.Poll:
+		return handoff.LookPoll
+	default:
+		return handoff.LookChanged
+	}
+}
+
+// gameAdapter lets the driver speak to a link that is made after it.
+type gameAdapter struct{ link atomic.Pointer[gamelink.Link] }
+
+func (a *gameAdapter) TellLost(lost handoff.TellLost) {
+	if link := a.link.Load(); link != nil {
+		link.TellLost(lost)
+	}
+}
+
+// leaseAdapter is Redis as the lease sees it.
+type leaseAdapter struct{ *redisstore.Store }
+
+func (a leaseAdapter) RenewLease(ctx context.Context, value string, ttl time.Duration) (renewed bool, current string, err error) {
+	state, err := a.Store.RenewLease(ctx, value, ttl)
+	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
+}
+
+// linkAdapter is the game link as the API sees it.
+type linkAdapter struct{ link *gamelink.Link }
+
+func (a linkAdapter) Attach(game localapi.Game, resume []handoff.SessionID) (localapi.Stream, localapi.Attached, error) {
+	stream, attached, err := a.link.Attach(gamelink.Game(game), resume)
+	if err != nil {
+		return nil, localapi.Attached{}, linkError(err)
+	}
+	return streamAdapter{stream}, localapi.Attached(attached), nil
+}
+
+func (a linkAdapter) State() localapi.GameState {
+	state := a.link.State()
+	return localapi.GameState{Open: state.Open, Attached: state.Attached, Game: localapi.Game(state.Game)}
+}
+
+func (a linkAdapter) Seen() { a.link.Seen() }
+
+// streamAdapter is one open link.
+type streamAdapter struct{ stream *gamelink.Stream }
+
+func (a streamAdapter) Next(ctx context.Context) (localapi.GameEvent, error) {
+	select {
+	case event := <-a.stream.Events():
+		return gameEvent(event)
+	default:
+	}
+	select {
+	case event := <-a.stream.Events():
+		return gameEvent(event)
+	case <-a.stream.Done():
+		return nil, linkError(a.stream.Err())
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (a streamAdapter) Close() { a.stream.Close() }
+
+func gameEvent(event gamelink.Event) (localapi.GameEvent, error) {
+	switch e := event.(type) {
+	case gamelink.SessionLost:
+		return localapi.SessionLost{Session: e.Session, Reason: e.Reason, NewHolder: e.NewHolder}, nil
+	case gamelink.Draining:
+		return localapi.Draining{Deadline: e.Deadline}, nil
+	default:
+		return nil, fmt.Errorf("unknown event of the game link: %T", event)
+	}
+}
+
+// linkError says in the API's words why a stream ended.
+func linkError(err error) error {
+	switch {
+	case errors.Is(err, gamelink.ErrReplaced), errors.Is(err, gamelink.ErrOtherGame):
+		return localapi.ErrAttachReplaced
+	case errors.Is(err, gamelink.ErrOverrun):
+		return localapi.ErrAttachOverrun
+	case errors.Is(err, gamelink.ErrClosed):
+		return &handoff.Refusal{Reason: handoff.ReasonDraining}
+	default:
+		return err
+	}
+}
+
+// inspectAdapter is Redis as operators see it.
+type inspectAdapter struct{ *redisstore.Store }
+
+func (a inspectAdapter) Inspect(ctx context.Context, player handoff.PlayerID) (localapi.Checkout, error) {
+	seen, err := a.Store.Inspect(ctx, player)
+	if err != nil {
+		return localapi.Checkout{}, err
+	}
+	checkout := localapi.Checkout{Holder: seen.Holder}
+	if seen.Size > 0 {
+		checkout.Update = &localapi.StoredUpdate{Version: seen.Version, Size: seen.Size, ExpiresIn: seen.TTL}
+	}
+	if !seen.Held {
+		return checkout, nil
+	}
+	value, left, err := a.ReadLease(ctx, seen.Holder.Server)
+	if err != nil || value == "" {
+		return checkout, err
+	}
+	owner, err := lifecycle.ParseOwner(value)
+	if err != nil {
+		return localapi.Checkout{}, fmt.Errorf("read the lease of %s: %w", seen.Holder.Server, err)
+	}
+	checkout.Lease = &localapi.Lease{Incarnation: owner.Incarnation, Host: owner.Host, PID: owner.PID, ExpiresIn: left}
+	return checkout, nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/urfave/cli/v3"
+
+	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/lifecycle"
+)
+
+const runText = "Runs the worker of one game server until it is told to stop.\n\n" +
+	"On SIGTERM or SIGINT no further player is taken, the game server is asked for the final saves, and each player is\n" +
+	"given back after its own save, for at most shutdown.drain_timeout. A second signal ends the worker at once.\n\n" +
+	"Examples:\n" +
+	"  syncworker run -config survival-1.hcl\n" +
+	"  SYNCWORKER_SERVER__ID=lobby syncworker run"
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "run",
+		Usage:       "run the worker of one game server",
+		Description: runText,
+		Flags:       []cli.Flag{configFlag()},
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArguments(cmd); err != nil {
+				return err
+			}
+			loaded, err := config.Load(config.Source{File: cmd.String("config")})
+			if err != nil {
+				return err
+			}
+			if err := loaded.CheckFiles(); err != nil {
+				return err
+			}
+			signals := make(chan os.Signal, 2)
+			signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+			defer signal.Stop(signals)
+			logger := newLogger(loaded.Log, cmd.Root().ErrWriter)
+			return ended(runWorker(ctx, workerOptions{config: loaded, logger: logger, signals: signals}))
+		},
+	}
+}
+
+// newLogger returns the root of all loggers; each package gets a name below it.
+func newLogger(settings config.Log, out io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name:       "syncworker",
+		Level:      hclog.LevelFromString(settings.Level),
+		Output:     out,
+		JSONFormat: settings.Format == "json",
+	})
+}
+
+// ended gives an end that left players behind its own exit code.
+func ended(err error) error {
+	if errors.Is(err, lifecycle.ErrUndrained) || errors.Is(err, lifecycle.ErrAborted) {
+		return errors.Join(errUndrained, err)
+	}
+	return err
+}

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	group "github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/syncworker/syncworker/events"
+	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/internal/driver"
+	"github.com/syncworker/syncworker/internal/gamelink"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/keyspace"
+	"github.com/syncworker/syncworker/internal/localapi"
+	"github.com/syncworker/syncworker/internal/redisstore"
+	"github.com/syncworker/syncworker/internal/snapshotstore"
+	"github.com/syncworker/syncworker/lifecycle"
+	"github.com/syncworker/syncworker/lockstep"
+	"github.com/syncworker/syncworker/snapshotcodec"
+)
+
+// envelopeRoom is what a packed snapshot may have beside its data: metadata,
+// and what a compressor adds to data it cannot compress.
+const envelopeRoom = 1 << 20
+
+// workerOptions are what a worker needs beside its configuration.
+type workerOptions struct {
+	config config.Config
+	logger hclog.Logger
+	// signals stop the worker; a second one ends it at once.
+	signals <-chan os.Signal
+	// dial reaches Redis; nil for the network.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// listening is called when the local API can be reached; may be nil.
+	listening func()
+}
+
+// worker is everything that runs beside one game server.
+type worker struct {
+	config  config.Config
+	logger  hclog.Logger
+	started time.Time
+	owner   lifecycle.Owner
+
+	registry *prometheus.Registry
+	health   *health
+	client   *redis.Client
+	store    *redisstore.Store
+	archive  *snapshotstore.SQLite
+	settle   *lifecycle.Settle
+	lease    *lifecycle.Lease
+	watcher  *events.Watcher
+	driver   *driver.Driver
+	link     *gamelink.Link
+	api      *localapi.Server
+	sweeper  *lifecycle.Sweeper
+	drain    *lifecycle.Drain
+
+	// closers undo what was opened, last first.
+	closers []func() error
+}
+
+// runWorker runs a worker until it is told to stop or something fails. Nothing
+// serves before the lease is held, and the lease is given up last.
+func runWorker(ctx context.Context, o workerOptions) (err error) {
+	w := &worker{config: o.config, logger: o.logger, started: time.Now()}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.open(o); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := w.acquire(ctx, o.signals); err != nil {
+		return err
+	}
+	if err := w.api.Listen(); err != nil {
+		return errors.Join(err, w.dropLease())
+	}
+	if o.listening != nil {
+		o.listening()
+	}
+	w.logger.Info("worker runs", "server", w.owner.Server, "cluster", w.config.Server.ClusterID,
+		"mode", w.owner.Mode, "api", w.config.API.Listen, "version", w.owner.Version)
+	return w.group().Run()
+}
+
+// open makes what needs no Redis to be there.
+func (w *worker) open(o workerOptions) error {
+	server, err := handoff.ParseServerID(w.config.Server.ID)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("ask for the host's name: %w", err)
+	}
+	w.owner = lifecycle.Owner{
+		Incarnation: lifecycle.NewIncarnation(), Server: server, Host: host, PID: os.Getpid(),
+		Mode: w.config.Sync.Mode, Version: programVersion(), StartedAt: w.started.UTC(),
+	}
+	w.registry = prometheus.NewRegistry()
+	w.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	space, err := keyspace.New(keyspace.DefaultNamespace, w.config.Server.ClusterID)
+	if err != nil {
+		return err
+	}
+	metrics := lifecycle.NewMetrics(w.registry)
+	w.settle = lifecycle.NewSettle(lifecycle.SettleConfig{
+		Period: w.config.Sync.Settle, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+	})
+	codec, err := w.openRedis(o, space)
+	if err != nil {
+		return err
+	}
+	w.lease, err = lifecycle.NewLease(leaseAdapter{w.store}, w.settle, lifecycle.LeaseConfig{
+		Owner: w.owner, TTL: w.config.Sync.Lockstep.LeaseTTL, Key: space.Lease(server),
+		Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.openArchive(codec); err != nil {
+		return err
+	}
+	if err := w.build(o, space, codec, metrics); err != nil {
+		return err
+	}
+	return w.openHealth()
+}
+
+// openRedis makes the clients and the store on them.
+func (w *worker) openRedis(o workerOptions, space keyspace.Space) (*snapshotcodec.Codec, error) {
+	compression, err := snapshotcodec.ParseCompression(w.config.Snapshots.Compression)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := snapshotcodec.New(snapshotcodec.Config{MaxSize: int64(w.config.Snapshots.MaxSize), Compression: compression})
+	if err != nil {
+		return nil, err
+	}
+	password, err := w.config.Redis.Password()
+	if err != nil {
+		return nil, err
+	}
+	tls, err := w.config.Redis.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	logger := w.logger.Named("redisstore")
+	identity := redisstore.NewIdentity(redisstore.IdentityConfig{
+		Changed: func(string, string) { w.settle.Begin(lifecycle.CauseServerChanged) },
+		Settled: func() bool { _, ok := w.settle.Settled(time.Now()); return ok },
+		Logger:  logger,
+	})
+	client, grants, err := redisstore.Open(redisstore.ClientConfig{
+		Addresses: w.config.Redis.Addresses, DB: w.config.Redis.DB, Username: w.config.Redis.Username,
+		Password: password.Reveal(), TLS: tls, Dialer: o.dial,
+	}, identity)
+	if err != nil {
+		return nil, err
+	}
+	w.onClose("close the redis client", client.Close)
+	w.onClose("close the redis client for grants", grants.Close)
+	w.client = client
+	w.store = redisstore.New(client, grants, codec, redisstore.Config{
+		Space: space, Server: w.owner.Server, UpdateTTL: w.config.Snapshots.UpdateTTL,
+		Incarnation: w.owner.Incarnation, Logger: logger,
+	})
+	return codec, nil
+}
+
+// openHealth serves from now on, so that a worker that waits for its lease can
+// be seen waiting.
+func (w *worker) openHealth() error {
+	h, err := openHealth(w.config.Metrics.Listen, w.registry, w.checks, w.logger.Named("health"))
+	if err != nil {
+		return err
+	}
+	w.health = h
+	ended := make(chan error, 1)
+	go func() { ended <- h.Execute() }()
+	w.onClose("serve metrics and health checks", func() error {
+		h.Interrupt(nil)
+		return <-ended
+	})
+	return nil
+}
+
+func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
+	archive, err := snapshotstore.OpenSQLite(context.Background(), w.config.Database.DSN, codec, snapshotstore.Config{
+		Keep: w.config.Snapshots.Keep, BackupFrequency: w.config.Snapshots.BackupFrequency,
+		MaxPacked: int64(w.config.Snapshots.MaxSize) + envelopeRoom, Logger: w.logger.Named("snapshotstore"),
+	})
+	if err != nil {
+		return err
+	}
+	w.archive = archive
+	w.onClose("close the database", archive.Close)
+	return nil
+}
+
+// build puts the machine, the driver and the API together. Nothing runs yet.
+func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcodec.Codec, metrics *lifecycle.Metrics) error {
+	machine, err := lockstep.New(lockstep.Config{
+		Server: w.owner.Server, Settle: w.config.Sync.Settle, ConfirmTimeout: w.config.Game.ConfirmTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	w.watcher = events.New(w.client, events.Config{
+		DB: w.config.Redis.DB, SafetyPoll: w.config.Sync.SafetyPoll, ProbeKey: space.Probe(w.owner.Server),
+		Logger: w.logger.Named("events"), Registerer: w.registry,
+	})
+	game := &gameAdapter{}
+	w.driver = driver.New(machine, driver.Ports{
+		Store:   storeAdapter{w.store, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
+		Archive: w.archive,
+		Codec:   codec,
+		Watcher: watchAdapter{w.watcher, space},
+		Gate:    w.settle,
+		Game:    game,
+	}, driver.Config{ReadTimeout: w.config.Database.ReadTimeout, Logger: w.logger.Named("driver"), Registerer: w.registry})
+	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
+	w.link = gamelink.New(w.driver, gamelink.Config{Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink")})
+	w.onClose("end the game link", func() error { w.link.Close(); return nil })
+	game.link.Store(w.link)
+
+	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(), lifecycle.SweeperConfig{
+		Server: w.owner.Server, Grace: w.config.Game.Grace, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+	})
+	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease, lifecycle.DrainConfig{
+		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+	})
+	w.settle.OnBegin(w.driver.VerifyAll)
+	w.settle.OnBegin(w.sweeper.Recheck)
+	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
+	return w.buildAPI()
+}
+
+func (w *worker) buildAPI() error {
+	api, err := localapi.New(localapi.Ports{
+		Sessions: w.driver, Game: linkAdapter{w.link}, Worker: w, Checkouts: inspectAdapter{w.store},
+		Gate: w.settle, Logger: w.logger.Named("localapi"), Registerer: w.registry,
+	}, localapi.Config{
+		Server: w.owner.Server, Listen: w.config.API.Listen, TokenFile: w.config.API.TokenFile,
+		AllowPublic: w.config.API.AllowPublic, WaitTimeout: w.config.Sync.WaitTimeout,
+		MaxSnapshot: int64(w.config.Snapshots.MaxSize), AutoPin: w.config.Snapshots.AutoPin,
+	})
+	if err != nil {
+		return err
+	}
+	w.api = api
+	w.onClose("close the local api", api.Close)
+	return nil
+}
+
+// acquire takes the lease, or gives up when a signal comes.
+func (w *worker) acquire(ctx context.Context, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	acquired := make(chan error, 1)
+	go func() { acquired <- w.lease.Acquire(ctx) }()
+	select {
+	case err := <-acquired:
+		return err
+	case signal := <-signals:
+		cancel(fmt.Errorf("stopped by %v while waiting for the server lease", signal))
+		return errors.Join(context.Cause(ctx), <-acquired)
+	}
+}
+
+// group returns all actors. They are interrupted together, as soon as the first
+// one ends; the drain does its work before it ends, while the others still run.
+func (w *worker) group() *group.Group {
+	var g group.Group
+	g.Add(w.drain.Execute, w.drain.Interrupt)
+	g.Add(w.settle.Execute, w.settle.Interrupt)
+	g.Add(w.lease.Execute, w.lease.Interrupt)
+	g.Add(w.watcher.Execute, w.watcher.Interrupt)
+	g.Add(w.sweeper.Execute, w.sweeper.Interrupt)
+	g.Add(w.api.Execute, w.api.Interrupt)
+	return &g
+}
+
+// dropLease gives the lease up when the start failed after it was taken.
+func (w *worker) dropLease() error {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	return w.lease.Drop(ctx)
+}
+
+func (w *worker) onClose(step string, closer func() error) {
+	w.closers = append(w.closers, func() error {
+		if err := closer(); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		return nil
+	})
+}
+
+func (w *worker) close() error {
+	var errs []error
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		errs = append(errs, w.closers[i]())
+	}
+	return errors.Join(errs...)
+}
