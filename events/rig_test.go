@@ -51,8 +51,13 @@ type rig struct {
 // newRig makes a watcher; start runs it.
 func newRig(t *testing.T, s server) *rig {
 	t.Helper()
+	return newRigWith(t, s, s.worker(t))
+}
+
+func newRigWith(t *testing.T, s server, client *redis.Client) *rig {
+	t.Helper()
 	r := &rig{t: t, server: s, client: s.Client(), registry: prometheus.NewRegistry(), log: &logged{}, done: make(chan error, 1)}
-	r.watcher = events.New(s.worker(t), events.Config{
+	r.watcher = events.New(client, events.Config{
 		SafetyPoll: poll, ProbeKey: probeKey, Registerer: r.registry,
 		Logger: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Info, DisableTime: true}),
 	})
