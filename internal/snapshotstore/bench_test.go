@@ -22,7 +22,7 @@ func benchmarkStore(b *testing.B) (*snapshotstore.SQLite, codec, []byte) {
 	for i := range uint64(benchmarkPlayers * snapshotstore.DefaultKeep / 8) {
 		s := newSnapshot(1, i+1, i%benchmarkPlayers, handoff.Version{Fence: 1, Sequence: i + 1})
 		s.Data = map[string][]byte{"minecraft:inventory": data}
-		if _, err := put(b.Context(), store, c, s, handoff.AsCurrent); err != nil {
+		if _, err := put(b.Context(), store, c, s); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -36,7 +36,7 @@ func BenchmarkInsert(b *testing.B) {
 	for i := range uint64(b.N) {
 		s := newSnapshot(2, i+1, i%benchmarkPlayers, handoff.Version{Fence: 2, Sequence: i + 1})
 		s.Data = map[string][]byte{"minecraft:inventory": data}
-		if _, err := put(b.Context(), store, c, s, handoff.AsCurrent); err != nil {
+		if _, err := put(b.Context(), store, c, s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -73,6 +73,13 @@
 // or copied apart from it. Pruned rows leave free pages that later rows fill; the
 // file does not shrink by itself.
 //
+// The file is made with the permissions that the process's umask leaves. No other
+// code of the process may open it: on most systems, closing any descriptor of a
+// file drops all locks that the process holds on it, SQLite's as well.
+//
+// Workers that share a file should share the settings of retention, too: each
+// prunes by its own, the players whose saves it stores.
+//
 // The schema is raised when a worker opens the file, in one transaction per
 // step, so that workers may start at the same moment. A file with a newer schema
 // than the program's is refused.

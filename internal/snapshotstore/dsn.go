@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -81,10 +80,11 @@ const (
 // connectDSN returns the name under which the driver opens the file. Only
 // accessCreate creates it: a connection that is opened later, after the file was
 // moved away, must fail rather than find an empty database (law L3).
-func connectDSN(path string, may access, config Config) string {
+func connectDSN(path string, may access) string {
 	query := url.Values{
-		"mode":          {"rw"},
-		"_busy_timeout": {strconv.FormatInt(config.BusyTimeout.Milliseconds(), 10)},
+		"mode": {"rw"},
+		// In milliseconds; the longer wait is in SQLite.retry.
+		"_busy_timeout": {"10"},
 		// FULL waits for fsync at every commit: what Insert acknowledged must
 		// survive a crash of the operating system, too (law L6).
 		"_synchronous": {"FULL"},
@@ -101,6 +101,7 @@ func connectDSN(path string, may access, config Config) string {
 	case accessCreate:
 		query.Set("mode", "rwc")
 		query.Set("_journal_mode", "WAL")
+	case accessWrite:
 	case accessRead:
 		query.Set("_query_only", "1")
 	}

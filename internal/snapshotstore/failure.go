@@ -17,7 +17,7 @@ func explain(path string, err error) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	sentinel, mend := classify(path, failure.Code())
+	mend, sentinel := classify(path, failure.Code())
 	if sentinel == nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -26,26 +26,26 @@ func explain(path string, err error) error {
 
 // classify knows the failures that operators meet. The low byte of a code is its
 // kind; the rest tells finer what SQLite was doing.
-func classify(path string, code int) (sentinel error, mend string) {
+func classify(path string, code int) (mend string, sentinel error) {
 	switch code & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return ErrBusy, "another process holds its lock: look for a backup or an sqlite3 shell that left a transaction open"
+		return "another process holds its lock: look for a backup or an sqlite3 shell that left a transaction open", ErrBusy
 	case sqlite3.SQLITE_CANTOPEN:
-		return ErrCannotOpen, whyNotOpened(path)
+		return whyNotOpened(path), ErrCannotOpen
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
-		return ErrReadOnly, "let the worker's user write the file and its folder, or remount a disk that went read-only"
+		return "let the worker's user write the file and its folder, or remount a disk that went read-only", ErrReadOnly
 	case sqlite3.SQLITE_NOTADB:
-		return ErrNotDatabase, "database.dsn names some other file: name another, or move this one away"
+		return "database.dsn names some other file: name another, or move this one away", ErrNotDatabase
 	case sqlite3.SQLITE_CORRUPT:
-		return ErrCorrupt, "stop the workers, keep a copy of the file with its -wal and -shm, then restore a backup or use sqlite3's .recover"
+		return "stop the workers, keep a copy of the file with its -wal and -shm, then restore a backup or use sqlite3's .recover", ErrCorrupt
 	case sqlite3.SQLITE_FULL:
-		return ErrFull, "free some space; the worker goes on by itself then"
+		return "free some space; the worker goes on by itself then", ErrFull
 	case sqlite3.SQLITE_PROTOCOL:
-		return ErrInputOutput, "its locks do not work: the file must lie on a local disk"
+		return "its locks do not work: the file must lie on a local disk", ErrInputOutput
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOLFS:
-		return ErrInputOutput, "look at the disk and at the kernel log"
+		return "look at the disk and at the kernel log", ErrInputOutput
 	default:
-		return nil, ""
+		return "", nil
 	}
 }
 

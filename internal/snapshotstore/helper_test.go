@@ -73,7 +73,7 @@ func savers(ctx context.Context, store *snapshotstore.SQLite, c codec, maker uin
 			for i := g; i < count; i += goroutines {
 				fence := handoff.Fence(1 + i*fences/count + rand.IntN(fences/4))
 				s := newSnapshot(maker, uint64(i+1), uint64(i%players), handoff.Version{Fence: fence, Sequence: 1})
-				conflict, err := put(ctx, store, c, s, handoff.AsCurrent)
+				conflict, err := put(ctx, store, c, s)
 				if err != nil {
 					failures[g] = err
 					return

@@ -12,11 +12,19 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
+// What Insert has to know about a player's rows; both are answered by the index
+// alone.
+const (
+	selectNewestCurrent = `SELECT ord, fence FROM snapshots WHERE player = ? AND stored_as = 'current' ` + newestFirst + ` LIMIT 1`
+	selectUnpinned      = `SELECT ord, stored_as, coalesce(created_at, 0) FROM snapshots WHERE player = ? AND pinned = 0 ` + newestFirst
+)
+
 // Insert stores a snapshot with its packed bytes and prunes the player's
-// history, in one transaction. It reports whether the snapshot was kept as
-// conflict: always for handoff.AsConflict, and for handoff.AsCurrent when a row
-// stored as current has a higher fence (rule R6). An older sequence of the same
-// fence is stored as current; it is simply not the newest.
+// history, in one transaction. The bytes must be the codec's of this snapshot;
+// they are stored as they are. Conflict reports that a snapshot that was to be
+// current was kept as conflict, because a row stored as current has a higher
+// fence (rule R6). An older sequence of the same fence is stored as current; it
+// is simply not the newest.
 //
 // A snapshot ID that is there already is answered as the first time. Errors wrap
 // ErrInvalid, ErrIDReused or handoff.ErrTooLarge when the arguments are to
@@ -28,7 +36,7 @@ func (s *SQLite) Insert(ctx context.Context, snapshot *handoff.Snapshot, packed 
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		role, err := s.insert(ctx, tx, snapshot, packed, as)
-		conflict = role == handoff.AsConflict
+		conflict = as == handoff.AsCurrent && role == handoff.AsConflict
 		return err
 	})
 	if err != nil {
@@ -39,7 +47,7 @@ func (s *SQLite) Insert(ctx context.Context, snapshot *handoff.Snapshot, packed 
 
 // insert returns the role in which the snapshot is stored.
 func (s *SQLite) insert(ctx context.Context, tx *sql.Tx, snapshot *handoff.Snapshot, packed []byte, as handoff.StoredAs) (handoff.StoredAs, error) {
-	present, err := s.readRow(tx.QueryRowContext(ctx, selectRow+`WHERE id = ?`, s.config.MaxPacked, snapshot.ID.String()))
+	present, err := s.readRow(tx.QueryRowContext(ctx, selectByID, s.config.MaxPacked, snapshot.ID.String()))
 	if err == nil {
 		return present.storedAs, s.sameAgain(present, snapshot, packed, as)
 	}
@@ -104,8 +112,7 @@ type newestRow struct {
 
 // newestCurrent returns zeros when there is none.
 func newestCurrent(ctx context.Context, tx *sql.Tx, player handoff.PlayerID) (newest newestRow, err error) {
-	const query = `SELECT ord, fence FROM snapshots WHERE player = ? AND stored_as = 'current' ` + newestFirst + ` LIMIT 1`
-	err = tx.QueryRowContext(ctx, query, player.String()).Scan(&newest.arrival, &newest.fence)
+	err = tx.QueryRowContext(ctx, selectNewestCurrent, player.String()).Scan(&newest.arrival, &newest.fence)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return newestRow{}, fmt.Errorf("look for the newest current row: %w", err)
 	}
@@ -146,8 +153,7 @@ func (s *SQLite) prune(ctx context.Context, tx *sql.Tx, player handoff.PlayerID)
 
 // unpinned returns the player's unpinned rows, highest version first.
 func unpinned(ctx context.Context, tx *sql.Tx, player handoff.PlayerID) (rows []keptRow, err error) {
-	const query = `SELECT ord, stored_as, coalesce(created_at, 0) FROM snapshots WHERE player = ? AND pinned = 0 ` + newestFirst
-	found, err := tx.QueryContext(ctx, query, player.String())
+	found, err := tx.QueryContext(ctx, selectUnpinned, player.String())
 	if err != nil {
 		return nil, err
 	}

@@ -97,19 +97,19 @@ func newSnapshot(maker, serial, player uint64, version handoff.Version) *handoff
 	return s
 }
 
-// put stores a snapshot.
-func put(ctx context.Context, store *snapshotstore.SQLite, c codec, s *handoff.Snapshot, as handoff.StoredAs) (conflict bool, err error) {
+// put stores a snapshot as current.
+func put(ctx context.Context, store *snapshotstore.SQLite, c codec, s *handoff.Snapshot) (conflict bool, err error) {
 	packed, err := c.Pack(s)
 	if err != nil {
 		return false, err
 	}
-	return store.Insert(ctx, s, packed, as)
+	return store.Insert(ctx, s, packed, handoff.AsCurrent)
 }
 
 // mustPut stores a snapshot as current, without conflict.
 func mustPut(tb testing.TB, store *snapshotstore.SQLite, s *handoff.Snapshot) {
 	tb.Helper()
-	if conflict, err := put(tb.Context(), store, newCodec(tb), s, handoff.AsCurrent); conflict || err != nil {
+	if conflict, err := put(tb.Context(), store, newCodec(tb), s); conflict || err != nil {
 		tb.Fatalf("Insert(%s) = %t, %v, want false, nil", s.Version, conflict, err)
 	}
 }

@@ -146,7 +146,7 @@ func TestConcurrentStart(t *testing.T) {
 					t.Errorf("OpenSQLite() = %v", err)
 					return
 				}
-				_, err = put(t.Context(), store, newCodec(t), newSnapshot(10+i, 1, 7, handoff.Version{Fence: 1, Sequence: 1}), handoff.AsCurrent)
+				_, err = put(t.Context(), store, newCodec(t), newSnapshot(10+i, 1, 7, handoff.Version{Fence: 1, Sequence: 1}))
 				if err := errors.Join(err, store.Close()); err != nil {
 					t.Errorf("Insert() = %v", err)
 				}
@@ -229,7 +229,7 @@ func TestReplaced(t *testing.T) {
 				}
 			}
 			later := newSnapshot(1, 2, 1, handoff.Version{Fence: 1, Sequence: 2})
-			if _, err := put(t.Context(), store, newCodec(t), later, handoff.AsCurrent); !errors.Is(err, snapshotstore.ErrReplaced) {
+			if _, err := put(t.Context(), store, newCodec(t), later); !errors.Is(err, snapshotstore.ErrReplaced) {
 				t.Errorf("Insert() = %v, want ErrReplaced", err)
 			}
 			if err := store.Ping(t.Context()); !errors.Is(err, snapshotstore.ErrReplaced) {
@@ -266,17 +266,33 @@ func TestDurable(t *testing.T) {
 func TestPlans(t *testing.T) {
 	_, path := newStore(t, snapshotstore.Config{})
 	db := raw(t, path)
-	for query, want := range map[string]string{
-		"SELECT ord, stored_as, coalesce(created_at, 0) FROM snapshots WHERE player = '' AND pinned = 0 ORDER BY fence DESC, sequence DESC, ord DESC": "SEARCH snapshots USING COVERING INDEX snapshots_order (player=?)",
-		"SELECT ord, fence FROM snapshots WHERE player = '' AND stored_as = 'current' ORDER BY fence DESC, sequence DESC, ord DESC LIMIT 1":           "SEARCH snapshots USING COVERING INDEX snapshots_order (player=?)",
-		"SELECT packed FROM snapshots WHERE player = '' AND stored_as = 'current' ORDER BY fence DESC, sequence DESC, ord DESC LIMIT 1":               "SEARCH snapshots USING INDEX snapshots_order (player=?)",
-		"SELECT id FROM snapshots WHERE player = '' AND (fence, sequence, ord) < (1, 1, 1) ORDER BY fence DESC, sequence DESC, ord DESC LIMIT 5":      "SEARCH snapshots USING INDEX snapshots_order (player=? AND (fence,sequence)<(?,?))",
+	for _, test := range []struct {
+		query string
+		args  []any
+		want  string
+	}{
+		{snapshotstore.SelectUnpinned, []any{"p"}, "COVERING INDEX snapshots_order (player=?)"},
+		{snapshotstore.SelectNewestCurrent, []any{"p"}, "COVERING INDEX snapshots_order (player=?)"},
+		{snapshotstore.SelectNewest, []any{1, "p"}, "INDEX snapshots_order (player=?)"},
+		{snapshotstore.SelectPage, []any{"p", 1, 1, 1, 1}, "INDEX snapshots_order (player=? AND (fence,sequence)<(?,?))"},
 	} {
-		var id, parent, unused int
-		var plan string
-		row := db.QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
-		if err := row.Scan(&id, &parent, &unused, &plan); err != nil || plan != want {
-			t.Errorf("plan of %q = %q, %v, want %q", query, plan, err, want)
+		var (
+			steps              int
+			id, parent, unused int
+			plan               string
+		)
+		rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+test.query, test.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ; rows.Next(); steps++ {
+			if err := rows.Scan(&id, &parent, &unused, &plan); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// A second step would be a sort.
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || steps != 1 || plan != "SEARCH snapshots USING "+test.want {
+			t.Errorf("plan of %q has %d steps, the last is %q, %v, want %q", test.query, steps, plan, err, test.want)
 		}
 	}
 }

@@ -18,6 +18,15 @@ const newestFirst = `ORDER BY fence DESC, sequence DESC, ord DESC`
 const selectRow = `SELECT id, player, fence, sequence, stored_as, pinned, length(packed),
 	CASE WHEN length(packed) <= ? THEN packed END FROM snapshots `
 
+// The queries for whole rows, and the one for a page of entries.
+const (
+	selectNewest = selectRow + `WHERE player = ? AND stored_as = 'current' ` + newestFirst + ` LIMIT 1`
+	selectByID   = selectRow + `WHERE id = ?`
+	selectPage   = `SELECT ord, id, player_name, fence, sequence, stored_as, pinned, save_cause, server, platform,
+		game_version, captured_at, created_at, length(packed) FROM snapshots
+		WHERE player = ? AND (fence, sequence, ord) < (?, ?, ?) ` + newestFirst + ` LIMIT ?`
+)
+
 // row is one row as read.
 type row struct {
 	id       handoff.SnapshotID
@@ -34,8 +43,7 @@ type row struct {
 // wraps handoff.ErrDamaged when the newest one is there and cannot be decoded,
 // and handoff.ErrTooLarge when it exceeds Config.MaxPacked.
 func (s *SQLite) Newest(ctx context.Context, player handoff.PlayerID) (*handoff.Snapshot, error) {
-	const query = selectRow + `WHERE player = ? AND stored_as = 'current' ` + newestFirst + ` LIMIT 1`
-	found, err := s.one(ctx, query, player.String())
+	found, err := s.one(ctx, selectNewest, player.String())
 	if err != nil {
 		return nil, fmt.Errorf("read newest snapshot of player %s: %w", player, err)
 	}
@@ -49,7 +57,7 @@ func (s *SQLite) Newest(ctx context.Context, player handoff.PlayerID) (*handoff.
 // ByID returns one snapshot and the role it is stored in. Errors are those of
 // Newest; with handoff.ErrDamaged and handoff.ErrTooLarge the role is valid.
 func (s *SQLite) ByID(ctx context.Context, id handoff.SnapshotID) (*handoff.Snapshot, handoff.StoredAs, error) {
-	found, err := s.one(ctx, selectRow+`WHERE id = ?`, id.String())
+	found, err := s.one(ctx, selectByID, id.String())
 	if err != nil {
 		return nil, 0, fmt.Errorf("read snapshot %s: %w", id, err)
 	}
@@ -150,10 +158,7 @@ func (s *SQLite) List(ctx context.Context, player handoff.PlayerID, after Cursor
 
 // page reads entries and their arrivals.
 func (s *SQLite) page(ctx context.Context, player handoff.PlayerID, after Cursor, limit int) (entries []Entry, arrivals []int64, err error) {
-	const query = `SELECT ord, id, player_name, fence, sequence, stored_as, pinned, save_cause, server, platform,
-		game_version, captured_at, created_at, length(packed) FROM snapshots
-		WHERE player = ? AND (fence, sequence, ord) < (?, ?, ?) ` + newestFirst + ` LIMIT ?`
-	rows, err := s.reader.QueryContext(ctx, query, player.String(), int64(after.Version.Fence), int64(after.Version.Sequence), after.Arrival, limit)
+	rows, err := s.reader.QueryContext(ctx, selectPage, player.String(), int64(after.Version.Fence), int64(after.Version.Sequence), after.Arrival, limit)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -36,6 +36,9 @@ func OpenSQLite(ctx context.Context, dsn string, codec Codec, config Config) (*S
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
+	if codec == nil {
+		return nil, fmt.Errorf("%w: no codec", ErrBadConfig)
+	}
 	path, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -49,7 +52,7 @@ func OpenSQLite(ctx context.Context, dsn string, codec Codec, config Config) (*S
 
 // open prepares the file and opens the connections for good.
 func (s *SQLite) open(ctx context.Context) error {
-	preparer, err := openPool(s.path, accessCreate, s.config, 1)
+	preparer, err := openPool(s.path, accessCreate, 1)
 	if err != nil {
 		return err
 	}
@@ -62,10 +65,10 @@ func (s *SQLite) open(ctx context.Context) error {
 	if s.file, err = os.Stat(s.path); err != nil {
 		return fmt.Errorf("%w: %w", ErrCannotOpen, err)
 	}
-	if s.writer, err = openPool(s.path, accessWrite, s.config, 1); err != nil {
+	if s.writer, err = openPool(s.path, accessWrite, 1); err != nil {
 		return err
 	}
-	if s.reader, err = openPool(s.path, accessRead, s.config, s.config.MaxReaders); err != nil {
+	if s.reader, err = openPool(s.path, accessRead, s.config.MaxReaders); err != nil {
 		return err
 	}
 	return s.retry(ctx, func() error {
@@ -74,8 +77,8 @@ func (s *SQLite) open(ctx context.Context) error {
 }
 
 // openPool opens no connection yet.
-func openPool(path string, may access, config Config, most int) (*sql.DB, error) {
-	connector, err := sqlite.NewConnector(connectDSN(path, may, config))
+func openPool(path string, may access, most int) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(connectDSN(path, may))
 	if err != nil {
 		return nil, fmt.Errorf("name database: %w", err)
 	}
@@ -197,19 +200,23 @@ func (s *SQLite) inPlace() error {
 	return fmt.Errorf("%w: %s: %s", ErrReplaced, s.path, mend)
 }
 
-// retry repeats an operation while other processes keep the file busy, for at
-// most BusyTimeout. SQLite itself waits for locks that long; but where waiting
-// could never end, and in the moments when the first or last process opens or
-// closes the file, it answers busy at once.
+// retry repeats an operation while other processes keep the file busy, until
+// BusyTimeout has passed.
+//
+// SQLite has no queue for its lock: who waits has to ask again and again. Left
+// to itself (busy_timeout) it soon asks only ten times a second, and a process
+// that writes without a pause keeps another out for seconds. So SQLite's own wait
+// is short, and this loop asks some hundreds of times a second. At most one
+// goroutine of a process does, the one that has the writing connection.
 func (s *SQLite) retry(ctx context.Context, operation func() error) error {
-	const longest = 64 * time.Millisecond
+	const pause = 2 * time.Millisecond
 	begin := time.Now()
-	for wait := time.Millisecond; ; wait = min(2*wait, longest) {
+	for {
 		err := operation()
 		if !isBusy(err) || time.Since(begin) >= s.config.BusyTimeout {
 			return err
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait))
+		timer := time.NewTimer(rand.N(pause))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

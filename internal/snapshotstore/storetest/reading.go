@@ -101,7 +101,7 @@ func testEqualVersions(t *testing.T, b *bench) {
 func testHistoryIsNeverNewest(t *testing.T, b *bench) {
 	store := b.open(t, snapshotstore.Config{})
 	b.insert(t, store, b.snapshot(1, 9, 9), handoff.AsHistory, false)
-	b.insert(t, store, b.snapshot(1, 9, 8), handoff.AsConflict, true)
+	b.insert(t, store, b.snapshot(1, 9, 8), handoff.AsConflict, false)
 	wantNewest(t, store, 1, nil)
 
 	state := b.snapshot(1, 3, 1)

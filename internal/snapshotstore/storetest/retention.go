@@ -89,7 +89,7 @@ func testRetentionNewestSurvives(t *testing.T, b *bench) {
 		b.insert(t, store, state, handoff.AsCurrent, false)
 		for i := range 5 {
 			b.insert(t, store, b.snapshot(of, 2, uint64(i+1)), handoff.AsHistory, false)
-			b.insert(t, store, b.snapshot(of, 3, uint64(i+1)), handoff.AsConflict, true)
+			b.insert(t, store, b.snapshot(of, 3, uint64(i+1)), handoff.AsConflict, false)
 			wantNewest(t, store, of, state)
 		}
 	}

@@ -38,7 +38,7 @@ func testHigherFenceRefuses(t *testing.T, b *bench) {
 func testOtherRolesRefuseNothing(t *testing.T, b *bench) {
 	store := b.open(t, snapshotstore.Config{})
 	b.insert(t, store, b.snapshot(1, 5, 1), handoff.AsHistory, false)
-	b.insert(t, store, b.snapshot(1, 6, 1), handoff.AsConflict, true)
+	b.insert(t, store, b.snapshot(1, 6, 1), handoff.AsConflict, false)
 	s := b.snapshot(1, 4, 1)
 	b.insert(t, store, s, handoff.AsCurrent, false)
 	wantNewest(t, store, 1, s)
@@ -61,7 +61,7 @@ func testRepeatedInsert(t *testing.T, b *bench) {
 		// Accepted once is accepted for good, although it would be refused now.
 		b.insert(t, store, accepted, handoff.AsCurrent, false)
 		b.insert(t, store, refused, handoff.AsCurrent, true)
-		b.insert(t, store, refused, handoff.AsConflict, true)
+		b.insert(t, store, refused, handoff.AsConflict, false)
 		b.insert(t, store, history, handoff.AsHistory, false)
 	}
 	if after := list(t, store, 1); !slices.Equal(before, after) {
