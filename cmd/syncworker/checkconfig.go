@@ -39,9 +39,9 @@ func checkConfig(_ context.Context, cmd *cli.Command) error {
 	case err != nil:
 		return err
 	}
-	rows := [][]string{{"KEY", "VALUE", "FROM"}}
+	rows := [][]string{{"KEY", "FROM", "VALUE"}}
 	for _, setting := range settings.Settings() {
-		rows = append(rows, []string{setting.Key, setting.Value, setting.Origin})
+		rows = append(rows, []string{setting.Key, setting.Origin, setting.Value})
 	}
 	if err := table(out, rows); err != nil {
 		return err

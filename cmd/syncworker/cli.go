@@ -20,6 +20,7 @@ const (
 		"player's data over through Redis.\n\n" +
 		"Examples:\n" +
 		"  syncworker check-config -config survival-1.hcl\n" +
+		"  syncworker run -config survival-1.hcl\n" +
 		"  syncworker status -config survival-1.hcl\n" +
 		"  syncworker players --api unix:///run/syncworker/survival-1.sock --json\n" +
 		"  syncworker checkouts get 069a79f4-44e9-4726-a5be-fca90e38aaf5 -config survival-1.hcl\n\n" +
@@ -45,7 +46,7 @@ func newRoot(out, errOut io.Writer) *cli.Command {
 		Description: rootText,
 		Writer:      out,
 		ErrWriter:   errOut,
-		Commands:    []*cli.Command{runCommand(), statusCommand(), playersCommand(), checkoutsCommand(), checkConfigCommand(), versionCommand()},
+		Commands:    []*cli.Command{runCommand(), demoCommand(), statusCommand(), playersCommand(), checkoutsCommand(), checkConfigCommand(), versionCommand()},
 		Action:      noSuchCommand,
 		// The exit code is decided in one place, after everything returned.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},

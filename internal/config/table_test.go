@@ -86,6 +86,7 @@ var others = []struct{ key, file, variable, context string }{
 	{"sync.settle", `"5s"`, "5s", ""},
 	{"sync.lockstep.lease_ttl", `"4.5s"`, "4.5s", ""},
 	{"game.grace", `"1m"`, "1m", ""},
+	{"game.confirm_timeout", `"2m"`, "2m", ""},
 	{"database.dsn", `"/var/lib/x.db"`, "/var/lib/x.db", ""},
 	{"database.read_timeout", `"1s"`, "1s", ""},
 	{"snapshots.keep", "32", "32", ""},
