@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
@@ -146,7 +148,11 @@ func (l *Link) detach(stream *Stream) {
 	l.Seen()
 	l.endStream(ErrDetached)
 	l.startGrace()
-	l.log.Warn("the game's stream ended", "boot-id", l.game.Boot, "grace", l.grace)
+	level := hclog.Warn
+	if !l.deadline.IsZero() { // A game that stops with its worker is no news.
+		level = hclog.Info
+	}
+	l.log.Log(level, "the game's stream ended", "boot-id", l.game.Boot, "grace", l.grace)
 }
 
 // startGrace makes the sessions end unless the game attaches again in time.
