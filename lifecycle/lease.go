@@ -74,7 +74,7 @@ type Lease struct {
 
 	// turn makes the questions to Redis one at a time, so that no renewal can
 	// be under way when the lease is dropped. Taken before mu.
-	turn sync.Mutex
+	turn turn
 
 	mu      sync.Mutex
 	term    term
@@ -111,6 +111,7 @@ func NewLease(store Leases, settle *Settle, config LeaseConfig) (*Lease, error) 
 		kick:    make(chan struct{}, 1),
 		ctx:     ctx,
 		cancel:  cancel,
+		turn:    newTurn(),
 	}
 	settle.OnBegin(l.Renew)
 	return l, nil
@@ -146,8 +147,10 @@ func (l *Lease) Renew() {
 // when the lease is ours, ErrLeaseForeign, ErrLeaseDropped, or why Redis did
 // not answer.
 func (l *Lease) Confirm(ctx context.Context) error {
-	l.turn.Lock()
-	defer l.turn.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return fmt.Errorf("wait to renew the server lease: %w", err)
+	}
+	defer l.turn.give()
 	if err := l.ended(); err != nil {
 		return err
 	}
@@ -291,8 +294,10 @@ func (l *Lease) noteFailure(err error) {
 // Drop gives the lease up, so that the next start need not wait for its end. No
 // renewal follows. A lease that is not ours is left alone.
 func (l *Lease) Drop(ctx context.Context) error {
-	l.turn.Lock()
-	defer l.turn.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return fmt.Errorf("wait to drop the server lease: %w", err)
+	}
+	defer l.turn.give()
 	if err := l.ended(); err != nil {
 		return nil //nolint:nilerr // There is nothing of ours to give up.
 	}

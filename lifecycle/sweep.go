@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/syncworker/syncworker/internal/handoff"
 )
@@ -15,6 +18,102 @@ var (
 	errNotOurs  = errors.New("our server lease is not certain")
 	errNoAnswer = errors.New("redis did not answer")
 )
+
+// sweep is one sweep, at the start or at the stop.
+type sweep struct {
+	sweeper  *Sweeper
+	name     string
+	began    time.Time
+	stopping bool
+
+	released, delisted, adopted, abandoned atomic.Int64
+
+	mu sync.Mutex
+	// causes are of the last pass, a few of them.
+	causes []error
+	told   time.Time
+}
+
+// untilClear goes over the players again and again until none is left or ctx
+// ends.
+func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) {
+	s := w.sweeper
+	for pause := sweepRetry; ; pause = min(2*pause, sweepRetryMax) {
+		players = w.pass(ctx, players)
+		if len(players) == 0 || ctx.Err() != nil {
+			w.report(len(players))
+			return
+		}
+		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
+		if !s.pause(pause) {
+			return
+		}
+	}
+}
+
+// pass handles each player once and returns those who are to be handled again.
+func (w *sweep) pass(ctx context.Context, players []handoff.PlayerID) (again []handoff.PlayerID) {
+	w.causes = nil
+	work := make(chan handoff.PlayerID)
+	var wg sync.WaitGroup
+	for range min(sweepWidth, len(players)) {
+		wg.Go(func() {
+			for player := range work {
+				if err := w.clear(ctx, player); err != nil {
+					w.mu.Lock()
+					again = append(again, player)
+					w.note(player, err)
+					w.mu.Unlock()
+				}
+			}
+		})
+	}
+	for i, player := range players {
+		if ctx.Err() != nil {
+			w.mu.Lock()
+			again = append(again, players[i:]...)
+			w.note(player, ctx.Err())
+			w.mu.Unlock()
+			break
+		}
+		work <- player
+		w.progress(i, len(players))
+	}
+	close(work)
+	wg.Wait()
+	return again
+}
+
+// note keeps some of the causes. Callers hold mu.
+func (w *sweep) note(player handoff.PlayerID, err error) {
+	const most = 3
+	if len(w.causes) < most {
+		w.causes = append(w.causes, fmt.Errorf("player %s: %w", player, err))
+	}
+}
+
+func (w *sweep) progress(done, all int) {
+	if now := time.Now(); now.Sub(w.began) >= sweepNews && now.Sub(w.told) >= sweepNews {
+		w.told = now
+		w.sweeper.log.Info("still clearing checkouts", "sweep", w.name, "done", done, "of", all)
+	}
+}
+
+func (w *sweep) report(left int) {
+	count := func(outcome string, n int64) {
+		w.sweeper.metrics.swept.WithLabelValues(w.name, outcome).Add(float64(n))
+	}
+	count("released", w.released.Load())
+	count("delisted", w.delisted.Load())
+	count("adopted", w.adopted.Load())
+	count("left", w.abandoned.Load()+int64(left))
+	if w.name != "start" && left == 0 && w.released.Load() == 0 {
+		return // As it should be: every session ended by itself.
+	}
+	w.sweeper.log.Info("checkouts cleared", "sweep", w.name, "released", w.released.Load(), "delisted", w.delisted.Load(),
+		"joined-meanwhile", w.adopted.Load(), "left", w.abandoned.Load()+int64(left),
+		"took", time.Since(w.began).Round(time.Millisecond))
+}
 
 // clear handles one player. It returns nil when nothing is left to do, and
 // otherwise why the player has to be handled again.

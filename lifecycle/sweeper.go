@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,6 +45,8 @@ type Checkouts interface {
 type Players interface {
 	// Summary returns the player's state, false when there is none.
 	Summary(player handoff.PlayerID) (handoff.Summary, bool)
+	// Summaries returns the states of all players.
+	Summaries() []handoff.Summary
 }
 
 // SweeperConfig configures a Sweeper.
@@ -96,7 +96,7 @@ type Sweeper struct {
 	starting context.Context
 	endStart context.CancelFunc
 	// turn makes the sweeps one after the other.
-	turn sync.Mutex
+	turn turn
 	// recheck asks Execute for a sweep after the one of the start.
 	recheck chan struct{}
 }
@@ -121,6 +121,7 @@ func NewSweeper(store Checkouts, players Players, lease *Lease, firstAttach <-ch
 		cancel:   cancel,
 		starting: starting,
 		endStart: endStart,
+		turn:     newTurn(),
 		recheck:  make(chan struct{}, 1),
 	}
 }
@@ -140,9 +141,10 @@ func (s *Sweeper) Execute() error {
 	}
 }
 
-// Recheck asks for a sweep of checkouts that Redis may have brought back from an
-// old dump, although their sessions ended since. It never blocks; calls that
-// come together are one. It is meant for Settle.OnBegin.
+// Recheck asks for a comparison of server_checkouts with the sessions here: Redis
+// may have brought back checkouts whose sessions ended since (an old dump), or
+// may have lost the list of those that go on. It never blocks; calls that come
+// together are one. It is meant for Settle.OnBegin.
 func (s *Sweeper) Recheck() {
 	select {
 	case s.recheck <- struct{}{}:
@@ -154,25 +156,51 @@ func (s *Sweeper) Recheck() {
 // refused by the settle period nothing new can come in between; players in hand
 // are looked at again until they are either here or gone.
 func (s *Sweeper) sweepGhosts() {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if s.starting.Err() != nil {
+	if s.turn.take(s.starting) != nil {
 		return
 	}
+	defer s.turn.give()
 	players, ok := s.list()
-	if !ok || len(players) == 0 {
+	if !ok || !s.relist(players) || len(players) == 0 {
 		return
 	}
 	run := &sweep{sweeper: s, name: "recheck", began: time.Now()}
 	run.untilClear(s.starting, players)
 }
 
+// relist puts sessions back on a list that has lost them; false when interrupted.
+// A session that ends meanwhile leaves a name too many, which does no harm.
+func (s *Sweeper) relist(listed []handoff.PlayerID) bool {
+	known := make(map[handoff.PlayerID]bool, len(listed))
+	for _, player := range listed {
+		known[player] = true
+	}
+	for _, summary := range s.players.Summaries() {
+		if known[summary.Player] || !summary.Live {
+			continue
+		}
+		for {
+			err := s.store.Enlist(s.starting, summary.Player)
+			if err == nil {
+				break
+			}
+			s.log.Debug("cannot put a session back on the list, trying again", "player", summary.Player, "error", err)
+			if !s.pause(sweepRetry) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Interrupt ends Execute, also one that has not begun.
 func (s *Sweeper) Interrupt(error) { s.cancel() }
 
 func (s *Sweeper) sweepStart() {
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if s.turn.take(s.starting) != nil {
+		return
+	}
+	defer s.turn.give()
 	grace := time.NewTimer(s.grace)
 	defer grace.Stop()
 	orphans, ok := s.list()
@@ -205,7 +233,7 @@ func (s *Sweeper) list() ([]handoff.PlayerID, bool) {
 		if s.starting.Err() != nil {
 			return nil, false
 		}
-		s.log.Warn("cannot read which checkouts an earlier run left, trying again", "error", err, "in", pause)
+		s.log.Warn("cannot read which checkouts are listed, trying again", "error", err, "in", pause)
 		if !s.pause(pause) {
 			return nil, false
 		}
@@ -229,8 +257,10 @@ func (s *Sweeper) pause(d time.Duration) bool {
 // busy are not among them, as the drain answers for those.
 func (s *Sweeper) SweepStop(ctx context.Context) (left int, err error) {
 	s.endStart()
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if err := s.turn.take(ctx); err != nil {
+		return 0, fmt.Errorf("wait for the sweep before: %w", err)
+	}
+	defer s.turn.give()
 	players, err := s.store.Listed(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("list our checkouts: %w", err)
@@ -246,100 +276,4 @@ func (s *Sweeper) SweepStop(ctx context.Context) (left int, err error) {
 		return 0, nil
 	}
 	return len(players), errors.Join(run.causes...)
-}
-
-// sweep is one sweep, at the start or at the stop.
-type sweep struct {
-	sweeper  *Sweeper
-	name     string
-	began    time.Time
-	stopping bool
-
-	released, delisted, adopted, abandoned atomic.Int64
-
-	mu sync.Mutex
-	// causes are of the last pass, a few of them.
-	causes []error
-	told   time.Time
-}
-
-// untilClear goes over the players again and again until none is left or ctx
-// ends.
-func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) {
-	s := w.sweeper
-	for pause := sweepRetry; ; pause = min(2*pause, sweepRetryMax) {
-		players = w.pass(ctx, players)
-		if len(players) == 0 || ctx.Err() != nil {
-			w.report(len(players))
-			return
-		}
-		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
-		if !s.pause(pause) {
-			return
-		}
-	}
-}
-
-// pass handles each player once and returns those who are to be handled again.
-func (w *sweep) pass(ctx context.Context, players []handoff.PlayerID) (again []handoff.PlayerID) {
-	w.causes = nil
-	work := make(chan handoff.PlayerID)
-	var wg sync.WaitGroup
-	for range min(sweepWidth, len(players)) {
-		wg.Go(func() {
-			for player := range work {
-				if err := w.clear(ctx, player); err != nil {
-					w.mu.Lock()
-					again = append(again, player)
-					w.note(player, err)
-					w.mu.Unlock()
-				}
-			}
-		})
-	}
-	for i, player := range players {
-		if ctx.Err() != nil {
-			w.mu.Lock()
-			again = append(again, players[i:]...)
-			w.note(player, ctx.Err())
-			w.mu.Unlock()
-			break
-		}
-		work <- player
-		w.progress(i, len(players))
-	}
-	close(work)
-	wg.Wait()
-	return again
-}
-
-// note keeps some of the causes. Callers hold mu.
-func (w *sweep) note(player handoff.PlayerID, err error) {
-	const most = 3
-	if len(w.causes) < most {
-		w.causes = append(w.causes, fmt.Errorf("player %s: %w", player, err))
-	}
-}
-
-func (w *sweep) progress(done, all int) {
-	if now := time.Now(); now.Sub(w.began) >= sweepNews && now.Sub(w.told) >= sweepNews {
-		w.told = now
-		w.sweeper.log.Info("still clearing checkouts", "sweep", w.name, "done", done, "of", all)
-	}
-}
-
-func (w *sweep) report(left int) {
-	count := func(outcome string, n int64) {
-		w.sweeper.metrics.swept.WithLabelValues(w.name, outcome).Add(float64(n))
-	}
-	count("released", w.released.Load())
-	count("delisted", w.delisted.Load())
-	count("adopted", w.adopted.Load())
-	count("left", w.abandoned.Load()+int64(left))
-	if w.name != "start" && left == 0 && w.released.Load() == 0 {
-		return // As it should be: every session ended by itself.
-	}
-	w.sweeper.log.Info("checkouts cleared", "sweep", w.name, "released", w.released.Load(), "delisted", w.delisted.Load(),
-		"joined-meanwhile", w.adopted.Load(), "left", w.abandoned.Load()+int64(left),
-		"took", time.Since(w.began).Round(time.Millisecond))
 }

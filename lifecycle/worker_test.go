@@ -1,0 +1,158 @@
+package lifecycle_test
+
+import (
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/syncworker/syncworker/internal/driver"
+	"github.com/syncworker/syncworker/internal/gamelink"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/lifecycle"
+	"github.com/syncworker/syncworker/lockstep"
+	"github.com/syncworker/syncworker/snapshotcodec"
+)
+
+// worker is a worker as main wires it, without an API around it.
+type worker struct {
+	t        *testing.T
+	log      *syncBuffer
+	registry *prometheus.Registry
+	store    *store
+	ports    driver.Store
+	archive  *archive
+	settle   *lifecycle.Settle
+	lease    *lifecycle.Lease
+	driver   *driver.Driver
+	link     *gamelink.Link
+	sweeper  *lifecycle.Sweeper
+	drain    *lifecycle.Drain
+	signals  chan os.Signal
+	group    run.Group
+	ended    chan error
+}
+
+// newWorker wires a worker; wrap may replace the driver's store.
+func newWorker(t *testing.T, b *backend, server handoff.ServerID, wrap func(driver.Store) driver.Store) *worker {
+	t.Helper()
+	incarnation := lifecycle.NewIncarnation()
+	w := &worker{
+		t:        t,
+		log:      &syncBuffer{},
+		registry: prometheus.NewRegistry(),
+		store:    b.store(t, server, incarnation),
+		archive:  &archive{rows: map[handoff.PlayerID]*handoff.Snapshot{}},
+		signals:  make(chan os.Signal, 2),
+		ended:    make(chan error, 1),
+	}
+	logger := hclog.New(&hclog.LoggerOptions{Output: w.log, Level: hclog.Debug})
+	metrics := lifecycle.NewMetrics(w.registry)
+	w.settle = lifecycle.NewSettle(lifecycle.SettleConfig{Period: b.settle, Logger: logger, Metrics: metrics})
+	owner := lifecycle.Owner{
+		Incarnation: incarnation, Server: server, Host: "host-1", PID: 4711,
+		Mode: "lockstep", Version: "0.1.0", StartedAt: time.Now(),
+	}
+	var err error
+	w.lease, err = lifecycle.NewLease(w.store, w.settle, lifecycle.LeaseConfig{
+		Owner: owner, TTL: b.ttl, Key: b.space.Lease(server), Logger: logger, Metrics: metrics,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ports = w.store.Store
+	if wrap != nil {
+		w.ports = wrap(w.ports)
+	}
+	machine, err := lockstep.New(lockstep.Config{Server: server, Settle: b.settle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec, err := snapshotcodec.New(snapshotcodec.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.driver = driver.New(machine, driver.Ports{
+		Store: w.ports, Archive: w.archive, Codec: codec, Watcher: poller{every: b.settle / 10}, Gate: w.settle,
+		Game: w,
+	}, driver.Config{Logger: logger})
+	w.link = gamelink.New(w.driver, gamelink.Config{Grace: b.grace, Logger: logger})
+	w.settle.OnBegin(w.driver.VerifyAll)
+	w.settle.OnBegin(func() { w.sweeper.Recheck() })
+	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(),
+		lifecycle.SweeperConfig{Server: server, Grace: b.grace, Logger: logger, Metrics: metrics})
+	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease,
+		lifecycle.DrainConfig{Timeout: b.drain, Signals: w.signals, Logger: logger, Metrics: metrics})
+	w.group.Add(w.settle.Execute, w.settle.Interrupt)
+	w.group.Add(w.lease.Execute, w.lease.Interrupt)
+	w.group.Add(w.sweeper.Execute, w.sweeper.Interrupt)
+	w.group.Add(w.drain.Execute, w.drain.Interrupt)
+	return w
+}
+
+// TellLost lets a worker stand in for its link, which is made after the driver.
+func (w *worker) TellLost(lost handoff.TellLost) { w.link.TellLost(lost) }
+
+// start acquires the lease and runs the actors.
+func (w *worker) start() {
+	w.t.Helper()
+	if err := w.lease.Acquire(w.t.Context()); err != nil {
+		w.t.Fatalf("Acquire: %v", err)
+	}
+	go func() {
+		err := w.group.Run()
+		w.link.Close()
+		w.driver.Close()
+		w.ended <- err
+	}()
+}
+
+// kill ends the worker's actors as far as a test can without a process: its
+// lease is not dropped, its checkouts stay.
+func (w *worker) kill() {
+	w.lease.Interrupt(nil)
+	w.sweeper.Interrupt(nil)
+	w.drain.Interrupt(lifecycle.ErrLeaseForeign)
+	<-w.ended
+}
+
+// stop sends the signal and returns what the group returned.
+func (w *worker) stop() error {
+	w.signals <- os.Interrupt
+	return <-w.ended
+}
+
+func (w *worker) attach(boot string, resume ...handoff.SessionID) (*gamelink.Stream, gamelink.Attached) {
+	w.t.Helper()
+	stream, answer, err := w.link.Attach(gamelink.Game{Boot: boot}, resume)
+	if err != nil {
+		w.t.Fatalf("Attach: %v", err)
+	}
+	return stream, answer
+}
+
+// join lets players in and confirms them, once the gate is open.
+func (w *worker) join(list ...handoff.PlayerID) []handoff.SessionID {
+	w.t.Helper()
+	eventually(w.t, "the gate opens", func() bool { _, ok := w.settle.Settled(time.Now()); return ok })
+	sessions := make([]handoff.SessionID, len(list))
+	var wg sync.WaitGroup
+	for i, id := range list {
+		wg.Go(func() {
+			grant, err := w.driver.Join(w.t.Context(), id, "", time.Minute)
+			if err == nil {
+				sessions[i] = grant.Session
+				err = w.driver.Confirm(w.t.Context(), grant.Session, true, "")
+			}
+			if err != nil {
+				w.t.Errorf("join %s: %v", id, err)
+			}
+		})
+	}
+	wg.Wait()
+	return sessions
+}
