@@ -62,7 +62,7 @@ func (s *Store) granting(ctx context.Context, script *redis.Script, player hando
 		return s.enlistingGrant(ctx, script, player, c, keys, args)
 	default:
 		if err = s.enlist(ctx, s.grants, player).Err(); err != nil {
-			return handoff.Claimed{}, fmt.Errorf("list player: %w", mend(err))
+			return handoff.Claimed{}, fmt.Errorf("enlist player: %w", mend(err))
 		}
 		answer, err = received(script.Run(ctx, s.grants, keys, args...))
 	}
@@ -79,8 +79,7 @@ func (s *Store) enlistingGrant(ctx context.Context, script *redis.Script, player
 	pipe := s.grants.Pipeline()
 	enlisted := s.enlist(ctx, pipe, player)
 	ran := script.EvalSha(ctx, pipe, keys, args...)
-	var answered redis.Error
-	if _, err := pipe.Exec(ctx); err != nil && !errors.As(err, &answered) {
+	if _, err := pipe.Exec(ctx); err != nil && !answered(err) {
 		return handoff.Claimed{}, err // The connection failed; what the commands say is of an earlier attempt.
 	}
 	// Each command carries its own error, and the two mean different things.
@@ -103,7 +102,7 @@ func (s *Store) enlist(ctx context.Context, on redis.Cmdable, player handoff.Pla
 
 // unlisted gives back what may have been granted without an entry on the list.
 func (s *Store) unlisted(ctx context.Context, player handoff.PlayerID, c handoff.Claim, ran *redis.Cmd, problem error) error {
-	problem = fmt.Errorf("list player: %w", mend(problem))
+	problem = fmt.Errorf("enlist player: %w", mend(problem))
 	answer, err := received(ran)
 	if err != nil || answer.word() != "granted" {
 		return problem

@@ -40,58 +40,95 @@ func testClaimTable(t *testing.T, r *rig) {
 			"no fence, data there", state{update: "7/1"}, claim(known), "unknown", state{update: "7/1"},
 		},
 		{
-			"free", state{fence: lateText}, claim(known),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"free",
+			state{fence: lateText},
+			claim(known),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"free with data", state{fence: lateText, update: "4000000000000000/3"}, claim(known),
+			"free with data",
+			state{fence: lateText, update: "4000000000000000/3"},
+			claim(known),
 			"granted 4000000000000001 with 4000000000000000/3",
 			state{checkout: "a", fence: afterText, update: "4000000000000000/3"},
 		},
 		{
-			"ours", state{checkout: "a", fence: lateText}, claim(known),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"ours",
+			state{checkout: "a", fence: lateText},
+			claim(known),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"held", state{checkout: "b", fence: "5", update: "5/1"}, claim(known),
-			"held by b 5", state{checkout: "b", fence: "5", update: "5/1"},
+			"held",
+			state{checkout: "b", fence: "5", update: "5/1"},
+			claim(known),
+			"held by b 5",
+			state{checkout: "b", fence: "5", update: "5/1"},
 		},
 		{
-			"held, floor given", state{checkout: "b", fence: "5"}, claim(handoff.Claim{Floor: late}),
-			"held by b 5", state{checkout: "b", fence: "5"},
+			"held, floor given",
+			state{checkout: "b", fence: "5"},
+			claim(handoff.Claim{Floor: late}),
+			"held by b 5",
+			state{checkout: "b", fence: "5"},
 		},
 		{
-			"unknown allowed, held without fence", state{checkout: "b"}, claim(unknown),
-			"held by b 0", state{checkout: "b"},
+			"unknown allowed, held without fence",
+			state{checkout: "b"},
+			claim(unknown),
+			"held by b 0",
+			state{checkout: "b"},
 		},
 		{
-			"floor above the fence", state{fence: "5"}, claim(handoff.Claim{Floor: late}),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"floor above the fence",
+			state{fence: "5"},
+			claim(handoff.Claim{Floor: late}),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"floor below the fence", state{fence: lateText}, claim(handoff.Claim{Floor: 5}),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"floor below the fence",
+			state{fence: lateText},
+			claim(handoff.Claim{Floor: 5}),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"unknown allowed, nothing stored", state{}, claim(handoff.Claim{AllowUnknown: true, Floor: late}),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"unknown allowed, nothing stored",
+			state{},
+			claim(handoff.Claim{AllowUnknown: true, Floor: late}),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"unknown allowed, ours", state{checkout: "a"}, claim(handoff.Claim{AllowUnknown: true, Floor: late}),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"unknown allowed, ours",
+			state{checkout: "a"},
+			claim(handoff.Claim{AllowUnknown: true, Floor: late}),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"fence lost, data newer than the clock", state{update: "4000000000000000/9"}, claim(unknown),
+			"fence lost, data newer than the clock",
+			state{update: "4000000000000000/9"},
+			claim(unknown),
 			"granted 4000000000000001 with 4000000000000000/9",
 			state{checkout: "a", fence: afterText, update: "4000000000000000/9"},
 		},
 		{
-			"foreign data", state{fence: lateText, update: "no snapshot"}, claim(known),
-			"granted 4000000000000001 damaged", state{checkout: "a", fence: afterText, update: "no snapshot"},
+			"foreign data",
+			state{fence: lateText, update: "no snapshot"},
+			claim(known),
+			"granted 4000000000000001 damaged",
+			state{checkout: "a", fence: afterText, update: "no snapshot"},
 		},
 		{
-			"fences used up", state{fence: "9007199254740991"}, claim(known),
-			"failed: claim player: ", state{fence: "9007199254740991"},
+			"fences used up",
+			state{fence: "9007199254740991"},
+			claim(known),
+			"failed: claim player: ",
+			state{fence: "9007199254740991"},
 		},
 	})
 }
@@ -101,29 +138,46 @@ func testTakeOverTable(t *testing.T, r *rig) {
 	none := handoff.Claim{}
 	r.table(t, []row{
 		{
-			"as seen", state{checkout: "b", fence: lateText, update: "5/2"}, takeOver(none, seen),
-			"granted 4000000000000001 with 5/2", state{checkout: "a", fence: afterText, update: "5/2"},
+			"as seen",
+			state{checkout: "b", fence: lateText, update: "5/2"},
+			takeOver(none, seen),
+			"granted 4000000000000001 with 5/2",
+			state{checkout: "a", fence: afterText, update: "5/2"},
 		},
 		{
-			"as seen, floor given", state{checkout: "b", fence: lateText}, takeOver(handoff.Claim{Floor: late + 9}, seen),
-			"granted 4000000000000010", state{checkout: "a", fence: "4000000000000010"},
+			"as seen, floor given",
+			state{checkout: "b", fence: lateText},
+			takeOver(handoff.Claim{Floor: late + 9}, seen),
+			"granted 4000000000000010",
+			state{checkout: "a", fence: "4000000000000010"},
 		},
 		{
-			"as seen without fence", state{checkout: "b"},
+			"as seen without fence",
+			state{checkout: "b"},
 			takeOver(handoff.Claim{Floor: late}, handoff.Holder{Server: "b"}),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"claimed again by the same server", state{checkout: "b", fence: afterText}, takeOver(none, seen),
-			"held by b 4000000000000001", state{checkout: "b", fence: afterText},
+			"claimed again by the same server",
+			state{checkout: "b", fence: afterText},
+			takeOver(none, seen),
+			"held by b 4000000000000001",
+			state{checkout: "b", fence: afterText},
 		},
 		{
-			"another holder", state{checkout: "c", fence: lateText}, takeOver(none, seen),
-			"held by c 4000000000000000", state{checkout: "c", fence: lateText},
+			"another holder",
+			state{checkout: "c", fence: lateText},
+			takeOver(none, seen),
+			"held by c 4000000000000000",
+			state{checkout: "c", fence: lateText},
 		},
 		{
-			"fence lower than seen", state{checkout: "b", fence: "5"}, takeOver(none, seen),
-			"held by b 5", state{checkout: "b", fence: "5"},
+			"fence lower than seen",
+			state{checkout: "b", fence: "5"},
+			takeOver(none, seen),
+			"held by b 5",
+			state{checkout: "b", fence: "5"},
 		},
 		{
 			"fence gone since", state{checkout: "b"}, takeOver(none, seen), "unknown", state{checkout: "b"},
@@ -132,12 +186,18 @@ func testTakeOverTable(t *testing.T, r *rig) {
 			"everything gone since", state{}, takeOver(none, seen), "unknown", state{},
 		},
 		{
-			"free by now", state{fence: lateText}, takeOver(none, seen),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"free by now",
+			state{fence: lateText},
+			takeOver(none, seen),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 		{
-			"ours by now: the answer was lost", state{checkout: "a", fence: lateText}, takeOver(none, seen),
-			"granted 4000000000000001", state{checkout: "a", fence: afterText},
+			"ours by now: the answer was lost",
+			state{checkout: "a", fence: lateText},
+			takeOver(none, seen),
+			"granted 4000000000000001",
+			state{checkout: "a", fence: afterText},
 		},
 	})
 }
@@ -239,7 +299,12 @@ func testList(t *testing.T, r *rig) {
 	if set := listed(); len(set) != 2 || !set[p] || !set[q] {
 		t.Errorf("listed %v, want %s and %s", set, p, q)
 	}
-	if err := a.Delist(ctx, p); err != nil {
+	for range 2 {
+		if err := a.Delist(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Enlist(ctx, q); err != nil {
 		t.Fatal(err)
 	}
 	if set := listed(); len(set) != 1 || !set[q] {
@@ -264,7 +329,7 @@ func testListRefused(t *testing.T, r *rig) {
 	}
 	r.put(p, state{fence: lateText})
 	got := a.Claim(ctx, p, handoff.Claim{Enlist: true})
-	if got.Outcome != handoff.ClaimFailed || !strings.Contains(got.Err.Error(), "list player: WRONGTYPE") {
+	if got.Outcome != handoff.ClaimFailed || !strings.Contains(got.Err.Error(), "enlist player: WRONGTYPE") {
 		t.Errorf("got %s, want a failure that names the list", describeClaimed(got))
 	}
 	if after := r.get(p); after.checkout != "" {

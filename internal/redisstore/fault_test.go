@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -59,6 +61,17 @@ var everything = map[string]func(*redisstore.Store, handoff.PlayerID) error{
 	},
 	"expire data_update": func(s *redisstore.Store, p handoff.PlayerID) error {
 		return s.Expire(context.Background(), p, handoff.Version{Fence: 7, Sequence: 1})
+	},
+	"holder": func(s *redisstore.Store, p handoff.PlayerID) error {
+		_, err := s.Holder(context.Background(), p)
+		return err
+	},
+	"enlist player": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return s.Enlist(context.Background(), p)
+	},
+	"read lease of b": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, _, err := s.ReadLease(context.Background(), "b")
+		return err
 	},
 	"delist player": func(s *redisstore.Store, p handoff.PlayerID) error {
 		return s.Delist(context.Background(), p)
@@ -147,10 +160,14 @@ func TestRefusalsNameTheMend(t *testing.T) {
 
 // stepOf is what the errors of a step begin with.
 func stepOf(step string) string {
-	if step == "list and claim" {
+	switch step {
+	case "list and claim":
 		return "claim player: "
+	case "holder":
+		return "inspect player: "
+	default:
+		return step + ": "
 	}
-	return step + ": "
 }
 
 // ready makes both clients connect, so that faults hit commands and not
@@ -289,6 +306,57 @@ func TestLostAnswerOfAWrite(t *testing.T) {
 	}
 }
 
+// On several servers the list is written first, in a round trip of its own: if
+// that fails nothing is claimed.
+func TestSeveralServers(t *testing.T) {
+	dev := newDev(t)
+	r := newRig(t, dev)
+	ctx := context.Background()
+	client, grants := r.clients(redisstore.NewIdentity(redisstore.IdentityConfig{}))
+	// A type that says nothing about where keys live, as a cluster client's.
+	type elsewhere struct{ redis.UniversalClient }
+	a, p := r.storeOn("a", client, elsewhere{grants}), r.player()
+	dev.Intercept(refuse("SADD", "OOM command not allowed"))
+	got := a.Claim(ctx, p, handoff.Claim{Enlist: true, AllowUnknown: true})
+	if got.Outcome != handoff.ClaimFailed || !strings.Contains(got.Err.Error(), "enlist player: OOM") {
+		t.Errorf("got %s, want a failure that names the list", describeClaimed(got))
+	}
+	if left := r.get(p); left != (state{}) {
+		t.Errorf("left %+v, want nothing claimed", left)
+	}
+	var order []string
+	dev.Intercept(func(c devredis.Command) devredis.Verdict {
+		order = append(order, strings.ToUpper(c.Args[0]))
+		return devredis.Pass
+	})
+	got = a.Claim(ctx, p, handoff.Claim{Enlist: true, AllowUnknown: true})
+	dev.Intercept(nil)
+	if got.Outcome != handoff.ClaimGranted || order[0] != "SADD" || !strings.HasPrefix(order[1], "EVAL") {
+		t.Errorf("got %s by %v, want a grant after the list", describeClaimed(got), order)
+	}
+}
+
+// A Redis that hangs costs a bounded time, whatever is asked.
+func TestHangingRedis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dev := newDev(t)
+		r := newRig(t, dev)
+		a, p := r.store("a"), r.player()
+		ready(t, a)
+		dev.Freeze()
+		for step, call := range everything {
+			start := time.Now()
+			if err := call(a, p); err == nil {
+				t.Errorf("%s: got no error", step)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%s: took %v, want two attempts of 2 s each", step, took)
+			}
+		}
+		dev.Thaw()
+	})
+}
+
 // A reply that no script gives is a failure.
 func TestUnexpectedReplies(t *testing.T) {
 	r := newRig(t, newDev(t))
@@ -298,8 +366,9 @@ func TestUnexpectedReplies(t *testing.T) {
 		grants.AddHook(answering{fields})
 		a := r.storeOn("a", client, grants)
 		for step, call := range everything {
-			if step == "delist player" || step == "list checked out players" || step == "check lease" || step == "list and claim" {
-				continue // No scripts.
+			switch step {
+			case "enlist player", "delist player", "list checked out players", "check lease", "list and claim":
+				continue // No scripts, or not alone.
 			}
 			if step == "renew lease" && len(fields) == 1 && fields[0] == "foreign" {
 				continue // A foreign lease with an empty value.

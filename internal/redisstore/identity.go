@@ -21,13 +21,16 @@ var ErrServerChanged = errors.New("redis is not the server that this worker has 
 // which is new at every promotion of a replica. It is "" when Redis does not
 // tell, because INFO is forbidden or unknown there. An error means that Redis
 // could not be asked.
+//
+// A master that has been without its last replica for repl-backlog-ttl (an
+// hour) takes a new replication ID as well; that costs one settle period that
+// was not needed.
 func Identify(ctx context.Context, conn redis.Cmdable) (string, error) {
 	pipe := conn.Pipeline()
 	// Two commands, since Redis 6 takes one section at a time.
 	server := pipe.Info(ctx, "server")
 	replication := pipe.Info(ctx, "replication")
-	var answered redis.Error
-	if _, err := pipe.Exec(ctx); err != nil && !errors.As(err, &answered) {
+	if _, err := pipe.Exec(ctx); err != nil && !answered(err) {
 		return "", fmt.Errorf("identify redis: %w", err)
 	}
 	// Each command carries its own error.
@@ -64,8 +67,7 @@ func infoField(info *redis.StringCmd, field string) (string, error) {
 // server that loads, a connection that broke) is none of it: without an answer
 // no connection may come up.
 func untold(err error) bool {
-	var answered redis.Error
-	if !errors.As(err, &answered) {
+	if !answered(err) {
 		return false
 	}
 	for _, passing := range []string{"LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "CLUSTERDOWN", "TRYAGAIN"} {

@@ -90,6 +90,30 @@ func testIdentity(t *testing.T, r *rig) {
 	}
 }
 
+// The connection for notifications tells of a restart as well.
+func testIdentityPubSub(t *testing.T, r *rig) {
+	ctx := context.Background()
+	var settle settle
+	client, _ := r.clients(settle.identity(nil))
+	listen := func() {
+		t.Helper()
+		sub := client.Subscribe(ctx, "channel")
+		defer func() { _ = sub.Close() }()
+		if _, err := sub.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listen()
+	if changes := settle.seen(); len(changes) != 0 {
+		t.Errorf("changes %v at one server", changes)
+	}
+	r.srv.restart(true)
+	listen()
+	if changes := settle.seen(); len(changes) != 1 {
+		t.Errorf("changes %v, want one", changes)
+	}
+}
+
 // Claims that were decided before the restart race with it from many
 // goroutines: each is granted on the old server, or not at all.
 func testIdentityOldDecision(t *testing.T, r *rig) {

@@ -41,6 +41,14 @@ func (s *Store) Inspect(ctx context.Context, player handoff.PlayerID) (Checkout,
 	return checkout, nil
 }
 
+// Holder returns who has the player checked out, with an empty server when
+// nobody has, and the highest fence granted. The error is not nil when it could
+// not be read.
+func (s *Store) Holder(ctx context.Context, player handoff.PlayerID) (handoff.Holder, error) {
+	checkout, err := s.Inspect(ctx, player)
+	return checkout.Holder, err
+}
+
 func inspected(answer reply) (Checkout, error) {
 	holder, err := answer.holder(1)
 	if err != nil {
@@ -74,6 +82,15 @@ func (s *Store) Expire(ctx context.Context, player handoff.PlayerID, version han
 	}
 	if err != nil {
 		return fmt.Errorf("expire data_update: %w", err)
+	}
+	return nil
+}
+
+// Enlist puts the player on the list of those this server may hold. A claim
+// does that by itself.
+func (s *Store) Enlist(ctx context.Context, player handoff.PlayerID) error {
+	if err := s.enlist(ctx, s.client, player).Err(); err != nil {
+		return fmt.Errorf("enlist player: %w", mend(err))
 	}
 	return nil
 }

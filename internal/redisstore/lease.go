@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/syncworker/syncworker/internal/handoff"
 )
 
 // LeaseOutcome is what became of a lease that was to be renewed.
@@ -97,6 +99,25 @@ func (s *Store) DropLease(ctx context.Context, value string) error {
 		return fmt.Errorf("drop lease: %w", err)
 	}
 	return nil
+}
+
+// ReadLease returns the value of any server's lease and how long it will live,
+// below 0 for ever. An empty value means that there is none.
+func (s *Store) ReadLease(ctx context.Context, server handoff.ServerID) (value string, left time.Duration, err error) {
+	answer, err := s.run(ctx, leaseReadScript, []string{s.config.Space.Lease(server)})
+	switch {
+	case err != nil:
+	case answer.word() == "absent":
+		return "", 0, nil
+	case answer.word() == "present":
+		var milliseconds int64
+		if milliseconds, err = answer.number(2); err == nil {
+			return answer.field(1), time.Duration(milliseconds) * time.Millisecond, nil
+		}
+	default:
+		err = answer.unexpected()
+	}
+	return "", 0, fmt.Errorf("read lease of %s: %w", server, err)
 }
 
 // runLease guards against a time that would end the lease at once.

@@ -70,6 +70,19 @@ func testLease(t *testing.T, r *rig) {
 	if won, current, left := acquire("one"); won || current != "three" || left >= 0 {
 		t.Errorf("got %v, %q, %v; want a lease without end", won, current, left)
 	}
+	b := r.store("b")
+	if value, left, err := b.ReadLease(ctx, "a"); err != nil || value != "three" || left >= 0 {
+		t.Errorf("read: got %q, %v, %v; want a lease without end", value, left, err)
+	}
+	if err := r.admin.PExpire(ctx, key, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if value, left, err := b.ReadLease(ctx, "a"); err != nil || value != "three" || left <= 0 || left > time.Minute {
+		t.Errorf("read: got %q, %v, %v; want a minute", value, left, err)
+	}
+	if value, left, err := b.ReadLease(ctx, "b"); err != nil || value != "" || left != 0 {
+		t.Errorf("read: got %q, %v, %v; want none", value, left, err)
+	}
 	if _, _, _, err := a.AcquireLease(ctx, "one", time.Microsecond); err == nil {
 		t.Error("a lease of a microsecond was accepted")
 	}

@@ -29,15 +29,21 @@ var mends = []struct{ code, text string }{
 
 // mend adds to an error that Redis answered what can be done about it.
 func mend(err error) error {
-	var answered redis.Error
-	if !errors.As(err, &answered) {
+	if !answered(err) {
 		return err
 	}
-	text := answered.Error()
+	text := err.Error()
 	for _, m := range mends {
 		if strings.Contains(text, m.code) {
 			return fmt.Errorf("%w (%s)", err, m.text)
 		}
 	}
 	return err
+}
+
+// answered reports whether the error is one that Redis answered; any other is
+// one of the connection or of the caller.
+func answered(err error) bool {
+	_, is := errors.AsType[redis.Error](err)
+	return is
 }

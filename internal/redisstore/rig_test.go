@@ -63,6 +63,7 @@ var scenarios = []scenario{
 	{"script flush", testScriptFlush},
 	{"restart empty", testRestartEmpty},
 	{"identity", testIdentity},
+	{"identity of the subscriber", testIdentityPubSub},
 	{"identity and a claim decided before", testIdentityOldDecision},
 	{"T01 one claim wins", testOneClaimWins},
 	{"T02 late release", testLateRelease},

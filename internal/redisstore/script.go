@@ -32,6 +32,7 @@ var (
 	leaseAcquireScript = script("lease_acquire")
 	leaseRenewScript   = script("lease_renew")
 	leaseDropScript    = script("lease_drop")
+	leaseReadScript    = script("lease_read")
 )
 
 // script joins the named files into one script.
