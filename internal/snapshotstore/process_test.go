@@ -261,6 +261,34 @@ func TestDurable(t *testing.T) {
 	}
 }
 
+// TestPinColumn: the pin is a column. Setting it decodes nothing (T42), counts
+// at once, and does not make the snapshot another one.
+func TestPinColumn(t *testing.T) {
+	store, path := newStore(t, snapshotstore.Config{Keep: 1})
+	s := newSnapshot(1, 1, 1, handoff.Version{Fence: 1, Sequence: 1})
+	mustPut(t, store, s)
+	broken := newSnapshot(1, 2, 2, handoff.Version{Fence: 1, Sequence: 1})
+	if _, err := store.Insert(t.Context(), broken, []byte("garbage"), handoff.AsCurrent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw(t, path).ExecContext(t.Context(), "UPDATE snapshots SET pinned = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Newest(t.Context(), s.Player); err != nil || !got.Pinned {
+		t.Errorf("Newest() = %+v, %v, want it pinned", got, err)
+	}
+	mustPut(t, store, s)
+	for _, of := range []uint64{1, 2} {
+		for sequence := range uint64(3) {
+			mustPut(t, store, newSnapshot(2+of, sequence+1, of, handoff.Version{Fence: 2, Sequence: sequence + 1}))
+		}
+		entries, _, err := store.List(t.Context(), playerID(of), snapshotstore.Cursor{}, 9)
+		if err != nil || len(entries) != 2 || !entries[1].Pinned {
+			t.Errorf("List() = %+v, %v, want the newest and the pinned one", entries, err)
+		}
+	}
+}
+
 // TestPlans: no query of a player's rows reads the table, where the packed bytes
 // are, before it knows which row it wants (W31).
 func TestPlans(t *testing.T) {
