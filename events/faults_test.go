@@ -62,7 +62,7 @@ func lostAt(t *testing.T, d *dev, step int, verdict devredis.Verdict) {
 			t.Errorf("change %d: nobody was told to look for %v; status %+v", i, time.Since(changed), r.watcher.Status())
 		}
 	}
-	r.reach(events.LevelEvents)
+	r.proven()
 	other.until(events.Ready)
 	r.set("other", "v")
 	other.until(events.Changed)
@@ -78,7 +78,7 @@ func TestCommandsWhileWaiting(t *testing.T) {
 		r := newRig(t, d)
 		r.start()
 		defer r.stop()
-		r.reach(events.LevelEvents)
+		r.proven()
 		var commands []string
 		d.Intercept(func(c devredis.Command) devredis.Verdict {
 			commands = append(commands, strings.ToUpper(c.Args[0]))
@@ -112,7 +112,7 @@ func TestAwayForLong(t *testing.T) {
 		defer r.stop()
 		w := r.watch("k")
 		w.expect(events.Ready, "")
-		r.reach(events.LevelEvents)
+		r.proven()
 		lines := r.log.lines()
 		d.Halt()
 		<-time.After(2 * time.Hour)
@@ -177,7 +177,7 @@ func TestSilentConnection(t *testing.T) {
 		defer r.stop()
 		w := r.watch("k")
 		w.expect(events.Ready, "")
-		r.reach(events.LevelEvents)
+		r.proven()
 		if got := d.SilencePubSub(); got != 1 {
 			t.Fatalf("silenced %d connections, want 1", got)
 		}
@@ -198,7 +198,7 @@ func TestFrozen(t *testing.T) {
 		r.start()
 		w := r.watch("k")
 		w.expect(events.Ready, "")
-		r.reach(events.LevelEvents)
+		r.proven()
 		d.Freeze()
 		for range 10 {
 			began := time.Now()
@@ -209,7 +209,7 @@ func TestFrozen(t *testing.T) {
 		}
 		d.Thaw()
 		w.until(events.Resync)
-		r.reach(events.LevelEvents)
+		r.proven()
 		d.Freeze()
 		<-time.After(poll)
 		began := time.Now()
@@ -245,7 +245,7 @@ func TestConnectedToTheWrongServer(t *testing.T) {
 		defer r.stop()
 		w := r.watch("k")
 		w.expect(events.Ready, "")
-		r.reach(events.LevelEvents)
+		r.proven()
 		failedOver.Store(true)
 		old.Intercept(func(c devredis.Command) devredis.Verdict {
 			if c.PubSub {
@@ -254,7 +254,7 @@ func TestConnectedToTheWrongServer(t *testing.T) {
 			return devredis.Lose
 		})
 		w.until(events.Resync)
-		r.reach(events.LevelEvents)
+		r.proven()
 		old.Intercept(nil)
 		if got := r.resyncs.Load(); got != 1 {
 			t.Errorf("got %d calls of OnResync, want 1", got)
@@ -273,7 +273,7 @@ func TestSwitchedOffForGood(t *testing.T) {
 		r := newRig(t, d)
 		r.start()
 		defer r.stop()
-		r.reach(events.LevelEvents)
+		r.proven()
 		if err := d.SetNotifyKeyspaceEvents(""); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +298,7 @@ func TestProbeRefused(t *testing.T) {
 		defer r.stop()
 		w := r.watch("k")
 		w.expect(events.Ready, "")
-		r.reach(events.LevelEvents)
+		r.proven()
 		d.Intercept(func(c devredis.Command) devredis.Verdict {
 			if strings.EqualFold(c.Args[0], "set") {
 				return devredis.Refuse("OOM command not allowed when used memory > 'maxmemory'.")
@@ -310,7 +310,7 @@ func TestProbeRefused(t *testing.T) {
 			t.Errorf("got status %+v", got)
 		}
 		d.Intercept(nil)
-		r.reach(events.LevelEvents)
+		r.proven()
 		w.until(events.Resync)
 		if got := r.resyncs.Load(); got != 0 {
 			t.Errorf("got %d calls of OnResync, want none: no connection was lost", got)
@@ -353,7 +353,7 @@ func TestOneConnection(t *testing.T) {
 		r := newRig(t, d)
 		r.start()
 		defer r.stop()
-		r.reach(events.LevelEvents)
+		r.proven()
 		var dialled atomic.Int64
 		d.Intercept(func(c devredis.Command) devredis.Verdict {
 			if strings.EqualFold(c.Args[0], "subscribe") {
@@ -379,7 +379,7 @@ func TestNoGoroutinePerWatch(t *testing.T) {
 		r := newRig(t, d)
 		r.start()
 		defer r.stop()
-		r.reach(events.LevelEvents)
+		r.proven()
 		synctest.Wait()
 		before := runtime.NumGoroutine()
 		for i := range 1000 {

@@ -78,10 +78,10 @@ func (r *rig) stop() {
 	}
 }
 
-// reach waits until notifications are proven to arrive.
-func (r *rig) reach(level events.Level) {
+// proven waits until notifications are proven to arrive.
+func (r *rig) proven() {
 	r.t.Helper()
-	r.eventually("level "+level.String(), func() bool { return r.watcher.Level() == level })
+	r.eventually("level events", func() bool { return r.watcher.Level() == events.LevelEvents })
 }
 
 // eventually waits for a state that nothing signals.

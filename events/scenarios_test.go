@@ -37,7 +37,7 @@ func readyMeansSubscribed(t *testing.T, r *rig) {
 	r.start()
 	defer r.stop()
 	early.expect(events.Ready, "")
-	r.reach(events.LevelEvents)
+	r.proven()
 	early.quietAfter(events.Resync) // the flags were off until now
 	for i := range 50 {
 		w := r.watch(fmt.Sprint("k", i))
@@ -72,7 +72,7 @@ func watchesShareSubscription(t *testing.T, r *rig) {
 	r.setFlags("KA")
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	first, second := r.watch("k"), r.watch("k")
 	first.expect(events.Ready, "")
 	second.expect(events.Ready, "")
@@ -103,7 +103,7 @@ func stopAndWatchAtOnce(t *testing.T, r *rig) {
 	r.setFlags("KA")
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	for i := range 500 {
 		w := r.watch("k")
 		switch i % 4 {
@@ -131,7 +131,7 @@ func connectionLost(t *testing.T, r *rig) {
 	r.watcher.OnResync(func() { order <- "callback" })
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	stop := r.watcher.Watch("k", func(e events.Event) {
 		if e.Kind != events.Poll {
 			order <- e.Kind.String()
@@ -158,7 +158,7 @@ func connectionLost(t *testing.T, r *rig) {
 		expect("resync")
 		r.set("k", "v")
 		expect("changed")
-		r.reach(events.LevelEvents)
+		r.proven()
 	}
 	if got := r.metric("syncworker_events_resyncs_total"); got != 5 {
 		t.Errorf("got %v resyncs counted, want 5", got)
@@ -171,7 +171,7 @@ func flagsMissing(t *testing.T, r *rig) {
 	w := r.watch("k")
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	flags := r.flags()
 	if missing := events.MissingFlags(flags); missing != "" {
 		t.Errorf("got flags %q, %q is missing", flags, missing)
@@ -197,7 +197,7 @@ func flagsChanged(t *testing.T, r *rig) {
 	r.setFlags("KA")
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	w := r.watch("k")
 	w.expect(events.Ready, "")
 	r.setFlags("E")
@@ -246,7 +246,7 @@ func notificationsOff(t *testing.T, r *rig) {
 		t.Errorf("the same state was logged again:\n%s", r.log)
 	}
 	r.switchOn()
-	r.reach(events.LevelEvents)
+	r.proven()
 	w.until(events.Resync)
 	r.set("k", "v")
 	w.expect(events.Changed, "set")
@@ -271,14 +271,14 @@ func restart(t *testing.T, r *rig) {
 	r.start()
 	defer r.stop()
 	w.expect(events.Ready, "")
-	r.reach(events.LevelEvents)
+	r.proven()
 	r.server.restart(t)
 	w.until(events.Resync)
 	if got := r.resyncs.Load(); got < 1 {
 		t.Error("OnResync was not called before the resync")
 	}
 	ping(t, r.client)
-	r.reach(events.LevelEvents)
+	r.proven()
 	if missing := events.MissingFlags(r.flags()); missing != "" {
 		t.Errorf("%q is missing after the restart", missing)
 	}
@@ -291,7 +291,7 @@ func thousandsOfWatches(t *testing.T, r *rig) {
 	r.setFlags("KA")
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	began := time.Now()
 	all := make([]*watched, count)
 	for i := range all {
@@ -360,7 +360,7 @@ func interruptBeforeExecute(t *testing.T, r *rig) {
 func expiryAndScripts(t *testing.T, r *rig) {
 	r.start()
 	defer r.stop()
-	r.reach(events.LevelEvents)
+	r.proven()
 	w := r.watch("{p}k")
 	w.expect(events.Ready, "")
 	ctx := t.Context()

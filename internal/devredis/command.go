@@ -111,8 +111,8 @@ func (s *Server) write(c *call, r rule, keys []string) {
 		e.before[i] = s.state(c.peer, key)
 	}
 	args := c.args
-	if r.absolute != nil {
-		args = r.absolute(c)
+	if r.rewrite != nil {
+		args = r.rewrite(c)
 	}
 	e.reply = s.dispatch(c.peer, args)
 	for i, key := range keys {

@@ -18,9 +18,9 @@ const (
 // rule tells which keys a command touches and what it announces.
 type rule struct {
 	keys keySpec
-	// absolute returns the command with relative expiry times made absolute;
-	// nil: none in it.
-	absolute func(*call) []string
+	// rewrite returns the command as the engine is to run it, with relative
+	// expiry times made absolute above all; nil: as it is.
+	rewrite func(*call) []string
 	// deletesPast tells that an expiry time in the past deletes the key at once;
 	// a SET leaves such a key to expiry.
 	deletesPast bool
@@ -107,11 +107,11 @@ func init() {
 	} {
 		rules[name] = rule{keys: oneKey, announce: always(classHash, event)}
 	}
-	rules["SET"] = rule{keys: oneKey, absolute: absoluteSet, announce: announceSet}
-	rules["SETEX"] = rule{keys: oneKey, absolute: absoluteSetEx(time.Second), announce: announceSetEx}
-	rules["PSETEX"] = rule{keys: oneKey, absolute: absoluteSetEx(time.Millisecond), announce: announceSetEx}
-	rules["GETEX"] = rule{keys: oneKey, absolute: absoluteGetEx, deletesPast: true, announce: announceGetEx}
-	rules["SETRANGE"] = rule{keys: oneKey, announce: announceSetRange}
+	rules["SET"] = rule{keys: oneKey, rewrite: absoluteSet, announce: announceSet}
+	rules["SETEX"] = rule{keys: oneKey, rewrite: absoluteSetEx(time.Second), announce: announceSetEx}
+	rules["PSETEX"] = rule{keys: oneKey, rewrite: absoluteSetEx(time.Millisecond), announce: announceSetEx}
+	rules["GETEX"] = rule{keys: oneKey, rewrite: absoluteGetEx, deletesPast: true, announce: announceGetEx}
+	rules["SETRANGE"] = rule{keys: oneKey, rewrite: noEmptyRange, announce: announceSetRange}
 	rules["SETNX"] = rule{keys: oneKey, announce: ifChanged(classString, "set")}
 	rules["MSET"] = rule{keys: pairKeys, announce: always(classString, "set")}
 	rules["MSETNX"] = rule{keys: pairKeys, announce: ifChanged(classString, "set")}
@@ -122,7 +122,7 @@ func init() {
 		"EXPIRE": absoluteExpire(time.Second), "PEXPIRE": absoluteExpire(time.Millisecond),
 		"EXPIREAT": nil, "PEXPIREAT": nil,
 	} {
-		rules[name] = rule{keys: oneKey, absolute: absolute, deletesPast: true, announce: announceExpire}
+		rules[name] = rule{keys: oneKey, rewrite: absolute, deletesPast: true, announce: announceExpire}
 	}
 	rules["PERSIST"] = rule{keys: oneKey, announce: ifChanged(classGeneric, "persist")}
 	rules["RENAME"] = rule{keys: twoKeys, announce: announceRename}
@@ -229,7 +229,7 @@ func announceExpire(s *Server, e *effect) {
 }
 
 func announceRename(s *Server, e *effect) {
-	if e.name == "RENAMENX" && e.count() == 0 {
+	if e.name == "RENAMENX" && e.count() == 0 || e.keys[0] == e.keys[1] {
 		return
 	}
 	s.notify(*e.db, classGeneric, "rename_from", e.keys[0])
@@ -250,6 +250,14 @@ func announceSMove(s *Server, e *effect) {
 	s.notify(*e.db, classSet, "srem", e.keys[0])
 	s.notifyEmptied(e)
 	s.notify(*e.db, classSet, "sadd", e.keys[1])
+}
+
+// noEmptyRange keeps a SETRANGE of nothing from creating an empty key.
+func noEmptyRange(c *call) []string {
+	if len(c.args) == 4 && c.args[3] == "" {
+		return []string{"STRLEN", c.args[1]}
+	}
+	return c.args
 }
 
 // absoluteSet turns EX and PX of a SET into PXAT.

@@ -65,11 +65,13 @@ func (s *Server) Monitor(ctx context.Context) *Monitor {
 	if err := m.begin(conn, lines); err != nil {
 		s.t.Fatalf("begin monitor: %v", err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	// Closing ends the reader; that it was closed before does no harm.
+	end := func() { _ = conn.Close() }
+	stop := context.AfterFunc(ctx, end)
 	go m.record(lines)
 	s.t.Cleanup(func() {
 		stop()
-		conn.Close()
+		end()
 		<-m.done
 	})
 	return m

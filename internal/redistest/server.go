@@ -145,7 +145,7 @@ func (s *Server) save() {
 	if err != nil {
 		s.t.Fatalf("connect to shut down redis-server: %v", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // The server has closed it already.
 	if _, err := conn.Write([]byte("SHUTDOWN SAVE\r\n")); err != nil {
 		s.t.Fatalf("shut down redis-server: %v", err)
 	}
@@ -248,6 +248,9 @@ func freePort(t testing.TB) int {
 	if err != nil {
 		t.Fatalf("find a free port: %v", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	return port
 }
