@@ -63,8 +63,9 @@
 // and checkouts, and taking it back would not lower the fence it raised. But
 // this session was not live yet when the period's VerifyAll went round, so it is
 // verified on its own: the driver first hands the grant to the machine, then
-// asks the Gate again, and adds a Verify when the answer is no. For this to
-// close the gap, the Gate must begin to say no before VerifyAll is called.
+// asks the Gate again, and adds a Verify when the answer is no or VerifyAll was
+// called since the claim was sent. For this to close the gap, the Gate must
+// begin to say no before VerifyAll is called.
 //
 // # Not guaranteed
 //

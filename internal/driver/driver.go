@@ -30,6 +30,8 @@ type Driver struct {
 
 	// lastRequest is the RequestID given out last.
 	lastRequest atomic.Uint64
+	// verifies counts the calls of VerifyAll.
+	verifies atomic.Uint64
 	// draining means that joins are refused.
 	draining atomic.Bool
 	// work counts the goroutines that step or operate. Invariant: it is
@@ -98,6 +100,7 @@ func (d *Driver) EndAll(reason handoff.EndReason) {
 // lane. Every known player gets the event, because one whose grant is on its
 // way is about to be live.
 func (d *Driver) VerifyAll() {
+	d.verifies.Add(1)
 	d.broadcast(handoff.Verify{})
 }
 

@@ -136,24 +136,26 @@ func (p *player) nextOperation(id laneID) (handoff.Action, bool) {
 
 // carryOut runs one operation and posts what came of it.
 func (d *Driver) carryOut(l *lane, p *player, action handoff.Action) {
+	verifies := d.verifies.Load()
 	event := d.timed(l, p, action)
 	if event == nil {
 		return
 	}
 	d.post(p, event)
 	if claimed, ok := event.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {
-		d.verifyGrant(p)
+		d.verifyGrant(p, verifies)
 	}
 }
 
-// verifyGrant asks a session to verify itself whose grant came back into a
-// settle period. The order, grant first and Gate second, is what leaves no gap:
-// either the period's own VerifyAll finds the grant queued, or the Gate says no
-// here.
-func (d *Driver) verifyGrant(p *player) {
+// verifyGrant asks a session to verify itself when a settle period began while
+// its claim was under way; verifies is the count of VerifyAll from before the
+// claim. The order, grant first and then the questions, is what leaves no gap:
+// either the period's own VerifyAll finds the grant queued, or the period is
+// seen here, by its count when it is over already.
+func (d *Driver) verifyGrant(p *player, verifies uint64) {
 	settled := false
 	d.guard(p, "gate", func() { _, settled = d.ports.Gate.Settled(time.Now()) })
-	if !settled {
+	if !settled || d.verifies.Load() != verifies {
 		d.post(p, handoff.Verify{})
 	}
 }

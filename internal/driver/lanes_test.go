@@ -351,3 +351,33 @@ func TestClaimsWaitForTheGate(t *testing.T) {
 		}
 	})
 }
+
+// TestGrantAcrossAWholeSettlePeriod has a settle period begin and end while one
+// claim is under way: the grant must be verified all the same, after it is
+// known.
+func TestGrantAcrossAWholeSettlePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		b := newBench(t, machine(func(s state, at time.Time, event handoff.Event) (state, []handoff.Action) {
+			switch event.(type) {
+			case handoff.Claimed:
+				seen = append(seen, "claimed")
+			case handoff.Verify:
+				seen = append(seen, "verify")
+			}
+			return saver(s, at, event)
+		}), driver.Config{})
+		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
+			b.gate.settling.Store(true)
+			b.VerifyAll()
+			<-time.After(3 * time.Second)
+			b.gate.settling.Store(false)
+			return nil
+		}
+		mustJoin(t, b, 1)
+		synctest.Wait()
+		if got := fmt.Sprint(seen); got != "[verify claimed verify]" {
+			t.Errorf("got %s, want [verify claimed verify]", got)
+		}
+	})
+}

@@ -300,7 +300,7 @@ func TestCloseDuringEverything(t *testing.T) {
 }
 
 func closeDuringEverything(t *testing.T, seed uint64) {
-	b := newBench(t, machine(saver), driver.Config{MaxRedisOps: 4, MaxStores: 2})
+	b := newBench(t, machine(restless), driver.Config{MaxRedisOps: 4, MaxStores: 2})
 	slow := func(ctx context.Context, _ handoff.PlayerID, _ string) error {
 		select {
 		case <-time.After(rand.N(20 * time.Millisecond)):
@@ -312,7 +312,7 @@ func closeDuringEverything(t *testing.T, seed uint64) {
 	b.store.hook, b.archive.hook = slow, slow
 	var group sync.WaitGroup
 	for caller := range 50 {
-		group.Go(func() { hop(t, b, rand.New(rand.NewPCG(seed, uint64(caller)))) })
+		group.Go(func() { hop(b, rand.New(rand.NewPCG(seed, uint64(caller)))) })
 	}
 	group.Go(func() {
 		for range 50 {
@@ -335,8 +335,27 @@ func closeDuringEverything(t *testing.T, seed uint64) {
 	}
 }
 
+// restless is saver with watches and timers that come and go, and with a bug.
+func restless(s state, at time.Time, event handoff.Event) (state, []handoff.Action) {
+	s, actions := saver(s, at, event)
+	switch e := event.(type) {
+	case handoff.Join:
+		actions = append(actions, handoff.Watch{Key: handoff.KeyCheckout}, handoff.ReadNewest{},
+			handoff.SetTimer{Timer: handoff.TimerLook, At: at.Add(rand.N(30 * time.Millisecond))})
+	case handoff.Claimed:
+		actions = append(actions, handoff.Unwatch{Key: handoff.KeyCheckout}, handoff.StopTimer{Timer: handoff.TimerLook})
+	case handoff.TimerFired:
+		actions = append(actions, handoff.SetTimer{Timer: e.Timer, At: at.Add(time.Millisecond)})
+	case handoff.Look:
+		if rand.IntN(20) == 0 {
+			panic("now and then")
+		}
+	}
+	return s, actions
+}
+
 // hop joins, saves and quits random players until the driver drains.
-func hop(t *testing.T, b *bench, random *rand.Rand) {
+func hop(b *bench, random *rand.Rand) {
 	for {
 		// Somebody must rest, or the bubble's clock stands still.
 		<-time.After(time.Millisecond)

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -136,9 +137,9 @@ func TestBurstsOfLooksCoalesce(t *testing.T) {
 		}
 		close(hold)
 		synctest.Wait()
-		got := fmt.Sprint(looks)
-		if want := "[changed ready]"; got != want {
-			t.Errorf("got looks %s, want %s", got, want)
+		want := []handoff.LookCause{handoff.LookChanged, handoff.LookReady}
+		if !slices.Equal(looks, want) {
+			t.Errorf("got looks %v, want %v", looks, want)
 		}
 	})
 }
