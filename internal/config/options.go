@@ -68,7 +68,7 @@ func (c *Config) redisOptions() []option {
 	return []option{
 		{
 			key: "redis.addresses", value: &c.Redis.Addresses, limit: oneAddress,
-			about: "Address of Redis, host:port; a list, for there may be several one day.",
+			about: "Address of Redis: a list with one host:port in it.",
 		},
 		{
 			key: "redis.db", value: &c.Redis.DB, limit: between[int]{0, 65535},

@@ -37,8 +37,6 @@ type Key struct {
 	Limit string
 	// About explains the key.
 	About string
-	// Variable is the environment variable that sets it.
-	Variable string
 }
 
 // Keys documents all keys, in the order in which people read them.
@@ -47,7 +45,7 @@ func Keys() []Key {
 	options := defaults.options()
 	keys := make([]Key, 0, len(options))
 	for _, option := range options {
-		key := Key{Name: option.key, About: option.about, Variable: Variable(option.key)}
+		key := Key{Name: option.key, About: option.about}
 		key.Default = formatHCL(deref(option.value))
 		if option.preset != "" {
 			key.Default = option.preset
