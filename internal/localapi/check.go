@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 
@@ -22,7 +23,7 @@ const (
 func playerField(text string) (handoff.PlayerID, error) {
 	player, err := handoff.ParsePlayerID(text)
 	if err != nil {
-		return player, invalid("player_id", "%v", err)
+		return player, invalid("player_id", "%s", unprefixed(err))
 	}
 	return player, nil
 }
@@ -30,10 +31,13 @@ func playerField(text string) (handoff.PlayerID, error) {
 func sessionField(field, text string) (handoff.SessionID, error) {
 	session, err := handoff.ParseSessionID(text)
 	if err != nil {
-		return session, invalid(field, "%v", err)
+		return session, invalid(field, "%s", unprefixed(err))
 	}
 	return session, nil
 }
+
+// unprefixed leaves out the name of the package that parsed.
+func unprefixed(err error) string { return strings.TrimPrefix(err.Error(), "handoff: ") }
 
 // textField refuses what is too long for a column, and control characters,
 // which would let a name write into an operator's terminal or log.

@@ -30,6 +30,8 @@ func dial(t testing.TB, listen, tokenFile string, http2 bool, options ...connect
 	protocols.SetUnencryptedHTTP2(http2)
 	transport := &http.Transport{
 		Protocols: protocols,
+		// One connection must do for everything.
+		HTTP2: &http.HTTP2Config{StrictMaxConcurrentRequests: true},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, target)
 		},

@@ -167,7 +167,9 @@ func (c *calls) ended(method string, err error) *connect.Error {
 			text: "the call's own deadline passed",
 		}).wire()
 	default:
-		return c.refuse(method, &handoff.Refusal{Reason: handoff.ReasonCancelled})
+		return (&problem{
+			code: connect.CodeCanceled, reason: v1.ErrorReason_ERROR_REASON_CANCELLED, text: "the caller hung up",
+		}).wire()
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 type life struct {
 	// stopping ends when Interrupt is called: waits end, new events do not
 	// come. over ends when the rest is cut off.
-	stopping, over context.Context //nolint:containedctx // the server's life, not a call's
+	stopping, over context.Context
 	stop, cut      context.CancelFunc
 
 	// mu guards what follows.

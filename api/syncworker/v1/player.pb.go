@@ -27,7 +27,7 @@ const (
 type AttachRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A text that is new at every start of the game server, for instance a random
-	// UUID; 1 to 64 bytes. An Attach with another boot_id than the one before
+	// UUID; 1 to 128 bytes. An Attach with another boot_id than the one before
 	// releases the sessions of the earlier start at once.
 	BootId string `protobuf:"bytes,1,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// Kind of game server, for instance bukkit; up to 64 bytes, stored with every
@@ -37,7 +37,7 @@ type AttachRequest struct {
 	// snapshot. Default: empty.
 	GameVersion string `protobuf:"bytes,3,opt,name=game_version,json=gameVersion,proto3" json:"game_version,omitempty"`
 	// session_id of every player whom the game still has, after its link or its
-	// worker was gone for a while. Default: none.
+	// worker was gone for a while; at most 20,000. Default: none.
 	Resume        []string `protobuf:"bytes,4,rep,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
