@@ -228,10 +228,11 @@ func (d *Drain) run(orderly bool) error {
 // hangs beyond that ends with the process.
 func (d *Drain) abandon(finished <-chan error) error {
 	select {
-	case <-finished:
 	case <-time.After(abortWait):
+		return ErrAborted
+	case err := <-finished:
+		return err
 	}
-	return ErrAborted
 }
 
 // drain does the steps; saves ends when no final save can come any more. Once

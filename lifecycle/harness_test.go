@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,7 +319,7 @@ func discard() hclog.Logger { return hclog.NewNullLogger() }
 // readOnly is a Redis without a lease that takes no writes.
 type readOnly struct {
 	*store
-	calls int
+	calls atomic.Int64
 }
 
 func (r *readOnly) AcquireLease(context.Context, string, time.Duration) (bool, string, time.Duration, error) {
@@ -326,7 +327,7 @@ func (r *readOnly) AcquireLease(context.Context, string, time.Duration) (bool, s
 }
 
 func (r *readOnly) RenewLease(context.Context, string, time.Duration) (bool, string, error) {
-	r.calls++
+	r.calls.Add(1)
 	return false, "", nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,17 @@ func executed(execute func() error) <-chan error {
 	return ended
 }
 
+// wantEnd expects an actor, or a group of them, to end without an error.
+func wantEnd(t *testing.T, ended <-chan error) {
+	t.Helper()
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 func TestLeaseIsRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if w.lease.Held() {
 			t.Error("Held() before Acquire")
 		}
@@ -67,7 +76,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 
 func TestLeaseRenewNow(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -81,19 +90,19 @@ func TestLeaseRenewNow(t *testing.T) {
 			t.Error("Renew sent nothing")
 		}
 		w.lease.Interrupt(nil)
-		<-ended
+		wantEnd(t, ended)
 	})
 }
 
 func TestDeadLeaseIsWaitedFor(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		dead := newWorker(t, b, "lobby", nil)
+		dead := newWorker(t, b, nil)
 		if err := dead.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 		began := time.Now()
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -111,11 +120,11 @@ func TestLiveLeaseRefuses(t *testing.T) {
 	// must be certain soon.
 	for offset := range 10 {
 		bubble(t, func(t *testing.T, b *backend) {
-			live := newWorker(t, b, "lobby", nil)
+			live := newWorker(t, b, nil)
 			live.start()
 			time.Sleep(time.Duration(offset) * 370 * time.Millisecond)
 			began := time.Now()
-			second := newWorker(t, b, "lobby", nil)
+			second := newWorker(t, b, nil)
 			err := second.lease.Acquire(t.Context())
 			if !errors.Is(err, lifecycle.ErrLeaseHeld) {
 				t.Fatalf("Acquire: %v, want ErrLeaseHeld", err)
@@ -145,7 +154,7 @@ func TestLiveLeaseRefuses(t *testing.T) {
 func TestLeaseTakenWhileWatched(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		key := b.space.Lease("lobby")
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.store.client.Set(t.Context(), key, `{"incarnation":"a","host":"h1"}`, 5*time.Second)
 		time.AfterFunc(3*time.Second, func() {
 			w.store.client.Set(context.Background(), key, `{"incarnation":"b","host":"h2"}`, 2*time.Second)
@@ -166,7 +175,7 @@ func TestUnreadableLease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, b *backend) {
-				w := newWorker(t, b, "lobby", nil)
+				w := newWorker(t, b, nil)
 				w.store.client.Set(t.Context(), b.space.Lease("lobby"), value, 4*time.Second)
 				began := time.Now()
 				if err := w.lease.Acquire(t.Context()); err != nil {
@@ -183,7 +192,7 @@ func TestUnreadableLease(t *testing.T) {
 
 func TestEndlessLease(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.store.client.Set(t.Context(), b.space.Lease("lobby"), "by hand", 0)
 		err := w.lease.Acquire(t.Context())
 		if !errors.Is(err, lifecycle.ErrLeaseStuck) || !strings.Contains(err.Error(), b.space.Lease("lobby")) {
@@ -197,7 +206,7 @@ func TestEndlessLease(t *testing.T) {
 func TestStartBeforeRedis(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		b.dev.Halt()
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		time.AfterFunc(40*time.Second, func() {
 			if err := b.dev.Restart(false); err != nil {
 				t.Error(err)
@@ -221,7 +230,7 @@ func TestStartBeforeRedis(t *testing.T) {
 func TestAcquireIsCancelled(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		b.dev.Halt()
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := w.lease.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -234,7 +243,7 @@ func TestAcquireIsCancelled(t *testing.T) {
 // lease is there again, and live sessions be verified.
 func TestMissingLease(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		verified := make(chan struct{}, 10)
 		w.settle.OnBegin(func() { verified <- struct{}{} })
 		w.start()
@@ -267,7 +276,7 @@ func TestMissingLease(t *testing.T) {
 // the same server ID took it. This one stops and touches nothing.
 func TestForeignLease(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.start()
 		w.attach("boot-1")
 		w.join(players(0, 5)...)
@@ -290,14 +299,15 @@ func TestForeignLease(t *testing.T) {
 
 func TestRenewalFails(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		failing, attempts := true, 0
+		var fixed atomic.Bool
+		var attempts atomic.Int64
 		w.store.renewals = func() error {
-			attempts++
-			if failing {
+			attempts.Add(1)
+			if !fixed.Load() {
 				return errInjected
 			}
 			return nil
@@ -312,17 +322,17 @@ func TestRenewalFails(t *testing.T) {
 			t.Error("the lease is held beyond its time")
 		}
 		// Quick retries, and no quicker for the settle periods that begin.
-		if attempts < 8 || attempts > 14 {
-			t.Errorf("%d attempts in the 6.2 s since the first renewal was due", attempts)
+		if n := attempts.Load(); n < 8 || n > 14 {
+			t.Errorf("%d attempts in the 6.2 s since the first renewal was due", n)
 		}
-		failing = false
+		fixed.Store(true)
 		time.Sleep(time.Second)
 		if !w.lease.Held() {
 			t.Error("the lease was not renewed after the fault")
 		}
 		wantLogged(t, w.log, "could not be renewed", "has run out", "renewed again", "injected fault")
 		w.lease.Interrupt(nil)
-		<-ended
+		wantEnd(t, ended)
 	})
 }
 
@@ -330,7 +340,7 @@ func TestRenewalFails(t *testing.T) {
 // periods that begin ask for renewals; that must not become a storm.
 func TestReadOnlyRedis(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		broken := &readOnly{store: w.store}
 		lease, err := lifecycle.NewLease(broken, w.settle, lifecycle.LeaseConfig{
 			Owner: lifecycle.Owner{Incarnation: "i"}, Logger: discard(), Metrics: lifecycle.NewMetrics(nil),
@@ -340,13 +350,13 @@ func TestReadOnlyRedis(t *testing.T) {
 		}
 		ended, settled := executed(lease.Execute), executed(w.settle.Execute)
 		time.Sleep(10 * time.Second)
-		if broken.calls > 25 {
-			t.Errorf("%d attempts in 10 s", broken.calls)
+		if broken.calls.Load() > 25 {
+			t.Errorf("%d attempts in 10 s", broken.calls.Load())
 		}
 		lease.Interrupt(nil)
 		w.settle.Interrupt(nil)
-		<-ended
-		<-settled
+		wantEnd(t, ended)
+		wantEnd(t, settled)
 	})
 }
 

@@ -93,10 +93,10 @@ func (s *slowStore) hang(list ...handoff.PlayerID) {
 // come back.
 func drainScenario(t *testing.T, b *backend) {
 	slow := &slowStore{delay: b.settle / 60}
-	w := newWorker(t, b, "lobby", func(store driver.Store) driver.Store { slow.Store = store; return slow })
+	w := newWorker(t, b, func(store driver.Store) driver.Store { slow.Store = store; return slow })
 	w.archive.delay = b.settle / 30
 	w.start()
-	stream, _ := w.attach("boot-1")
+	stream := w.attach("boot-1")
 	sessions := w.join(players(0, 100)...)
 	forAll(sessions, func(i int, session handoff.SessionID) {
 		if _, err := w.driver.Save(t.Context(), session, capture(i, "before")); err != nil {
@@ -151,7 +151,7 @@ func drainScenario(t *testing.T, b *backend) {
 	w.wantLease(b, false)
 
 	// The next run clears what this one had to leave.
-	next := newWorker(t, b, "lobby", nil)
+	next := newWorker(t, b, nil)
 	next.start()
 	next.attach("boot-2")
 	eventually(t, "the next run clears the rest", func() bool {
@@ -200,12 +200,12 @@ func busy(w *worker) (n int) {
 
 // twoWorkersScenario is T20: a second worker with the server ID of a live one.
 func twoWorkersScenario(t *testing.T, b *backend) {
-	live := newWorker(t, b, "lobby", nil)
+	live := newWorker(t, b, nil)
 	live.start()
 	live.attach("boot-1")
 	sessions := live.join(players(0, 10)...)
 
-	second := newWorker(t, b, "lobby", nil)
+	second := newWorker(t, b, nil)
 	if err := second.lease.Acquire(t.Context()); !errors.Is(err, lifecycle.ErrLeaseHeld) {
 		t.Errorf("Acquire of the second worker: %v, want ErrLeaseHeld", err)
 	}
@@ -232,11 +232,11 @@ func twoWorkersScenario(t *testing.T, b *backend) {
 // keyspace.
 func restartScenario(t *testing.T, b *backend) {
 	here, other := leave(t, b)
-	dead := newWorker(t, b, "lobby", nil)
+	dead := newWorker(t, b, nil)
 	if err := dead.lease.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorker(t, b, "lobby", nil)
+	w := newWorker(t, b, nil)
 	w.start() // Waits for the dead one's lease.
 	waiting := b.store(t, "arena", "arena")
 	if claimed := waiting.Claim(t.Context(), player(5), handoff.Claim{}); claimed.Outcome != handoff.ClaimHeld {
@@ -263,7 +263,7 @@ func restartScenario(t *testing.T, b *backend) {
 // emptyRestartScenario: the lease is lost under a live worker, which takes it
 // again before anybody can miss it.
 func emptyRestartScenario(t *testing.T, b *backend) {
-	w := newWorker(t, b, "lobby", nil)
+	w := newWorker(t, b, nil)
 	w.start()
 	w.attach("boot-1")
 	w.join(players(0, 10)...)

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -134,7 +135,7 @@ func (s *Settle) Interrupt(error) { s.once.Do(func() { close(s.stop) }) }
 
 func (s *Settle) callBack() {
 	s.mu.Lock()
-	callbacks := s.callbacks[:len(s.callbacks):len(s.callbacks)]
+	callbacks := slices.Clone(s.callbacks)
 	s.mu.Unlock()
 	for _, callback := range callbacks {
 		callback()

@@ -43,7 +43,7 @@ func wantCleared(t *testing.T, here, other *store) {
 func TestOrphansAreSweptWhenAGameAttaches(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, other := leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.start()
 		time.Sleep(10 * time.Second)
 		here.wantHolder(t, "lobby", players(0, 20)...)
@@ -70,7 +70,7 @@ func TestOrphansAreSweptWhenAGameAttaches(t *testing.T) {
 func TestOrphansAreSweptAfterGrace(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, other := leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.start()
 		time.Sleep(b.grace - time.Millisecond)
 		here.wantHolder(t, "lobby", players(0, 20)...)
@@ -85,7 +85,7 @@ func TestOrphansAreSweptAfterGrace(t *testing.T) {
 func TestSweepWaitsForRedis(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, other := leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -100,8 +100,8 @@ func TestSweepWaitsForRedis(t *testing.T) {
 		wantLogged(t, w.log, "cannot read which checkouts are listed")
 		w.sweeper.Interrupt(nil)
 		w.lease.Interrupt(nil)
-		<-ended
-		<-renewing
+		wantEnd(t, ended)
+		wantEnd(t, renewing)
 	})
 }
 
@@ -122,7 +122,7 @@ func TestSweepSparesWhoJoins(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				w := newWorker(t, b, "lobby", nil)
+				w := newWorker(t, b, nil)
 				w.start()
 				time.Sleep(b.settle)
 				sessions := make(chan handoff.SessionID, 40)
@@ -158,7 +158,7 @@ func TestSweepRetriesAndGivesUpWithoutFence(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, _ := leave(t, b)
 		here.client.Del(t.Context(), b.space.Fence(player(3)))
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		var faults atomic.Int64
 		fail := func(handoff.PlayerID) error {
 			if faults.Add(1)%3 == 0 {
@@ -183,7 +183,7 @@ func TestSweepRetriesAndGivesUpWithoutFence(t *testing.T) {
 func TestNoSweepWithoutLease(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, other := leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -197,8 +197,8 @@ func TestNoSweepWithoutLease(t *testing.T) {
 		wantCleared(t, here, other)
 		w.sweeper.Interrupt(nil)
 		w.lease.Interrupt(nil)
-		<-ended
-		<-renewing
+		wantEnd(t, ended)
+		wantEnd(t, renewing)
 	})
 }
 
@@ -206,7 +206,7 @@ func TestSweeperInterruptedEarly(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		leave(t, b)
 		for _, moment := range []time.Duration{0, time.Millisecond, time.Second, time.Hour} {
-			w := newWorker(t, b, "lobby", nil)
+			w := newWorker(t, b, nil)
 			time.AfterFunc(moment, func() { w.sweeper.Interrupt(nil) })
 			ended := executed(w.sweeper.Execute)
 			if err := <-ended; err != nil {
@@ -222,7 +222,7 @@ func TestSweeperInterruptedEarly(t *testing.T) {
 func TestSweepStopEndsTheFirstSweep(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		here, other := leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.start()
 		time.Sleep(time.Second)
 		began := time.Now()
@@ -241,7 +241,7 @@ func TestSweepStopEndsTheFirstSweep(t *testing.T) {
 func TestSweepStopReportsWhatIsLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		leave(t, b)
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		if err := w.lease.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestSweepStopReportsWhatIsLeft(t *testing.T) {
 // and without those of players who have come since.
 func TestOldDump(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w := newWorker(t, b, "lobby", nil)
+		w := newWorker(t, b, nil)
 		w.start()
 		w.attach("boot-1")
 		w.join(players(0, 5)...)

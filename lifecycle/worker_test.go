@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -37,15 +38,18 @@ type worker struct {
 	ended    chan error
 }
 
+// lobby is the server ID of every worker here.
+const lobby handoff.ServerID = "lobby"
+
 // newWorker wires a worker; wrap may replace the driver's store.
-func newWorker(t *testing.T, b *backend, server handoff.ServerID, wrap func(driver.Store) driver.Store) *worker {
+func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *worker {
 	t.Helper()
 	incarnation := lifecycle.NewIncarnation()
 	w := &worker{
 		t:        t,
 		log:      &syncBuffer{},
 		registry: prometheus.NewRegistry(),
-		store:    b.store(t, server, incarnation),
+		store:    b.store(t, lobby, incarnation),
 		archive:  &archive{rows: map[handoff.PlayerID]*handoff.Snapshot{}},
 		signals:  make(chan os.Signal, 2),
 		ended:    make(chan error, 1),
@@ -54,12 +58,12 @@ func newWorker(t *testing.T, b *backend, server handoff.ServerID, wrap func(driv
 	metrics := lifecycle.NewMetrics(w.registry)
 	w.settle = lifecycle.NewSettle(lifecycle.SettleConfig{Period: b.settle, Logger: logger, Metrics: metrics})
 	owner := lifecycle.Owner{
-		Incarnation: incarnation, Server: server, Host: "host-1", PID: 4711,
+		Incarnation: incarnation, Server: lobby, Host: "host-1", PID: 4711,
 		Mode: "lockstep", Version: "0.1.0", StartedAt: time.Now(),
 	}
 	var err error
 	w.lease, err = lifecycle.NewLease(w.store, w.settle, lifecycle.LeaseConfig{
-		Owner: owner, TTL: b.ttl, Key: b.space.Lease(server), Logger: logger, Metrics: metrics,
+		Owner: owner, TTL: b.ttl, Key: b.space.Lease(lobby), Logger: logger, Metrics: metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +72,7 @@ func newWorker(t *testing.T, b *backend, server handoff.ServerID, wrap func(driv
 	if wrap != nil {
 		w.ports = wrap(w.ports)
 	}
-	machine, err := lockstep.New(lockstep.Config{Server: server, Settle: b.settle})
+	machine, err := lockstep.New(lockstep.Config{Server: lobby, Settle: b.settle})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +88,7 @@ func newWorker(t *testing.T, b *backend, server handoff.ServerID, wrap func(driv
 	w.settle.OnBegin(w.driver.VerifyAll)
 	w.settle.OnBegin(func() { w.sweeper.Recheck() })
 	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(),
-		lifecycle.SweeperConfig{Server: server, Grace: b.grace, Logger: logger, Metrics: metrics})
+		lifecycle.SweeperConfig{Server: lobby, Grace: b.grace, Logger: logger, Metrics: metrics})
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease,
 		lifecycle.DrainConfig{Timeout: b.drain, Signals: w.signals, Logger: logger, Metrics: metrics})
 	w.group.Add(w.settle.Execute, w.settle.Interrupt)
@@ -114,10 +118,11 @@ func (w *worker) start() {
 // kill ends the worker's actors as far as a test can without a process: its
 // lease is not dropped, its checkouts stay.
 func (w *worker) kill() {
-	w.lease.Interrupt(nil)
-	w.sweeper.Interrupt(nil)
+	w.t.Helper()
 	w.drain.Interrupt(lifecycle.ErrLeaseForeign)
-	<-w.ended
+	if err := <-w.ended; !errors.Is(err, lifecycle.ErrLeaseForeign) {
+		w.t.Errorf("the group ended with %v", err)
+	}
 }
 
 // stop sends the signal and returns what the group returned.
@@ -126,13 +131,13 @@ func (w *worker) stop() error {
 	return <-w.ended
 }
 
-func (w *worker) attach(boot string, resume ...handoff.SessionID) (*gamelink.Stream, gamelink.Attached) {
+func (w *worker) attach(boot string) *gamelink.Stream {
 	w.t.Helper()
-	stream, answer, err := w.link.Attach(gamelink.Game{Boot: boot}, resume)
+	stream, _, err := w.link.Attach(gamelink.Game{Boot: boot}, nil)
 	if err != nil {
 		w.t.Fatalf("Attach: %v", err)
 	}
-	return stream, answer
+	return stream
 }
 
 // join lets players in and confirms them, once the gate is open.
