@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ const (
 	// mostProbeWait bounds the wait for the probe's event, which arrives
 	// within a millisecond as a rule.
 	mostProbeWait = time.Second
+	// commandTimeout bounds a test's commands, repetitions by the client
+	// included, but for a read that has begun: that has the client's timeout.
+	commandTimeout = 2 * time.Second
 	// retryPause is the pause after a test that came to no conclusion.
 	retryPause = time.Second
 )
@@ -127,7 +131,9 @@ func (w *Watcher) conclude(l *link, result verdict, added string, err error) {
 // mend adds the flags that are missing to those that others may have set, and
 // returns them. An error means that CONFIG is refused or not answered.
 func (w *Watcher) mend() (added string, err error) {
-	values, err := w.client.ConfigGet(w.ctx, flagsParameter).Result()
+	ctx, cancel := context.WithTimeout(w.ctx, commandTimeout)
+	defer cancel()
+	values, err := w.client.ConfigGet(ctx, flagsParameter).Result()
 	if err != nil {
 		return "", err
 	}
@@ -139,7 +145,7 @@ func (w *Watcher) mend() (added string, err error) {
 	if added == "" {
 		return "", nil
 	}
-	if err := w.client.ConfigSet(w.ctx, flagsParameter, present+added).Err(); err != nil {
+	if err := w.client.ConfigSet(ctx, flagsParameter, present+added).Err(); err != nil {
 		return "", err
 	}
 	return added, nil
@@ -154,7 +160,9 @@ func (w *Watcher) probeOnce(l *link) (verdict, error) {
 	// The key outlives the next probe, so that none finds it expired, which
 	// would raise an event more.
 	ttl := 2*w.cfg.SafetyPoll + mostProbeWait
-	if err := w.client.Set(w.ctx, w.cfg.ProbeKey, time.Now().UTC().Format(time.RFC3339), ttl).Err(); err != nil {
+	ctx, cancel := context.WithTimeout(w.ctx, commandTimeout)
+	defer cancel()
+	if err := w.client.Set(ctx, w.cfg.ProbeKey, time.Now().UTC().Format(time.RFC3339), ttl).Err(); err != nil {
 		return unclear, err
 	}
 	if !l.await(w.ctx, l.probed, min(mostProbeWait, w.cfg.SafetyPoll/4)) {
