@@ -100,7 +100,6 @@ func connectDSN(path string, may access) string {
 	switch may {
 	case accessCreate:
 		query.Set("mode", "rwc")
-		query.Set("_journal_mode", "WAL")
 	case accessWrite:
 	case accessRead:
 		query.Set("_query_only", "1")
