@@ -34,19 +34,27 @@ type sweep struct {
 	told   time.Time
 }
 
-// untilClear goes over the players again and again until none is left or ctx
-// ends.
-func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) {
+// untilClear goes over the players again and again until none is left, ctx ends,
+// or another sweep is due. It returns who is left.
+func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []handoff.PlayerID {
 	s := w.sweeper
 	for pause := sweepRetry; ; pause = min(2*pause, sweepRetryMax) {
 		players = w.pass(ctx, players)
 		if len(players) == 0 || ctx.Err() != nil {
 			w.report(len(players))
-			return
+			return players
 		}
 		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
-		if !s.pause(pause) {
-			return
+		select {
+		case <-ctx.Done():
+			return players
+		case <-s.recheck:
+			// A player who cannot be cleared for long must not hold up what
+			// is due for all.
+			s.Recheck()
+			w.report(len(players))
+			return players
+		case <-time.After(pause):
 		}
 	}
 }

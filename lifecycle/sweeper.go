@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -97,6 +99,9 @@ type Sweeper struct {
 	endStart context.CancelFunc
 	// turn makes the sweeps one after the other.
 	turn turn
+	// left are the players whom the last sweep could not clear; whoever has
+	// the turn may use it. Redis may have lost the list that named them.
+	left []handoff.PlayerID
 	// recheck asks Execute for a sweep after the one of the start.
 	recheck chan struct{}
 }
@@ -160,12 +165,16 @@ func (s *Sweeper) sweepGhosts() {
 		return
 	}
 	defer s.turn.give()
-	players, ok := s.list()
-	if !ok || !s.relist(players) || len(players) == 0 {
+	listed, ok := s.list()
+	if !ok || !s.relist(listed) {
+		return
+	}
+	players := s.withLeft(listed)
+	if len(players) == 0 {
 		return
 	}
 	run := &sweep{sweeper: s, name: "recheck", began: time.Now()}
-	run.untilClear(s.starting, players)
+	s.left = run.untilClear(s.starting, players)
 }
 
 // relist puts sessions back on a list that has lost them; false when interrupted.
@@ -220,7 +229,7 @@ func (s *Sweeper) sweepStart() {
 	case <-grace.C:
 	}
 	run := &sweep{sweeper: s, name: "start", began: time.Now()}
-	run.untilClear(s.starting, orphans)
+	s.left = run.untilClear(s.starting, orphans)
 }
 
 // list reads server_checkouts, however long that takes; false when interrupted.
@@ -238,6 +247,21 @@ func (s *Sweeper) list() ([]handoff.PlayerID, bool) {
 			return nil, false
 		}
 	}
+}
+
+// withLeft adds the players whom the last sweep could not clear.
+func (s *Sweeper) withLeft(listed []handoff.PlayerID) []handoff.PlayerID {
+	if len(s.left) == 0 {
+		return listed
+	}
+	all := make(map[handoff.PlayerID]bool, len(listed)+len(s.left))
+	for _, player := range listed {
+		all[player] = true
+	}
+	for _, player := range s.left {
+		all[player] = true
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 // pause waits; false when interrupted meanwhile.
@@ -265,6 +289,7 @@ func (s *Sweeper) SweepStop(ctx context.Context) (left int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("list our checkouts: %w", err)
 	}
+	players = s.withLeft(players)
 	run := &sweep{sweeper: s, name: "stop", began: time.Now(), stopping: true}
 	for range 2 { // The second pass is for an answer that got lost.
 		if players = run.pass(ctx, players); len(players) == 0 {

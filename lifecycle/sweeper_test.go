@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/lifecycle"
 )
 
 // leave makes the state of Redis after a crash of a worker of this server: some
@@ -282,6 +283,37 @@ func TestOldDump(t *testing.T) {
 		w.store.wantHolder(t, "", players(10, 20)...)
 		w.store.wantListed(t, players(0, 5)...)
 		wantLogged(t, w.log, "sweep=recheck released=10")
+		w.kill()
+	})
+}
+
+// TestStuckPlayerHoldsUpNobody: one key that cannot be read must not keep later
+// sweeps from what they are for.
+func TestStuckPlayerHoldsUpNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, b *backend) {
+		leave(t, b)
+		w := newWorker(t, b, nil)
+		var mended atomic.Bool
+		w.store.onHolder = func(id handoff.PlayerID) error {
+			if id == player(7) && !mended.Load() {
+				return errInjected
+			}
+			return nil
+		}
+		w.start()
+		w.attach("boot-1")
+		w.join(players(60, 65)...)
+		time.Sleep(5 * time.Minute)
+		if err := w.store.client.Del(t.Context(), b.space.Checkouts(lobby)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		w.settle.Begin(lifecycle.CauseResync)
+		time.Sleep(time.Minute)
+		w.store.wantListed(t, players(60, 65)...)
+		w.store.wantHolder(t, "lobby", player(7))
+		mended.Store(true)
+		time.Sleep(time.Minute)
+		w.store.wantHolder(t, "", player(7))
 		w.kill()
 	})
 }
