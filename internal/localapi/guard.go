@@ -132,7 +132,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer limits.room.leave()
 	inner := r.WithContext(context.WithValue(r.Context(), requestKey{}, request))
-	inner.Body = &body{inner: r.Body, request: request, limits: limits, timeout: g.arrive}
+	inner.Body = &body{inner: r.Body, limits: limits, timeout: g.arrive}
 	g.next.ServeHTTP(w, inner)
 	if !request.reached {
 		g.metrics.rejected.WithLabelValues(method, "message").Inc()

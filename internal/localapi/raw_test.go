@@ -2,15 +2,13 @@ package localapi_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-
-	"context"
-
 	"time"
 
 	"github.com/syncworker/syncworker/internal/handoff"

@@ -43,16 +43,14 @@ func requestOf(ctx context.Context) *request {
 // write finds out.
 
 // arrive bounds how long the request may take to arrive, and to be answered if
-// it does not get as far as a method.
+// it does not get as far as a method. The bound on reading ends with the body:
+// from there on net/http reads only to notice that the client hung up, and takes
+// it off by itself.
 func (r *request) arrive(read, write time.Duration) {
 	now := time.Now()
 	_ = r.control.SetReadDeadline(now.Add(read))
 	_ = r.control.SetWriteDeadline(now.Add(read + write))
 }
-
-// arrived takes the bound off: from here on the connection is read only to
-// notice that the client hung up, however long that takes.
-func (r *request) arrived() { _ = r.control.SetReadDeadline(time.Time{}) }
 
 // enter takes the bound on writing off: a method may wait.
 func (r *request) enter() {
@@ -73,7 +71,6 @@ func (r *request) leave(timeout time.Duration) {
 // Connect passes to the client as they are.
 type body struct {
 	inner   io.ReadCloser
-	request *request
 	limits  rule
 	timeout time.Duration
 	read    int64
@@ -93,8 +90,6 @@ func (b *body) Read(p []byte) (int, error) {
 		_, _ = io.Copy(io.Discard, io.LimitReader(b.inner, drainFactor*b.limits.maxBody))
 		b.failed = tooLarge(b.limits)
 		return 0, b.failed
-	case errors.Is(err, io.EOF):
-		b.request.arrived()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.failed = (&problem{
 			code: connect.CodeDeadlineExceeded, reason: v1.ErrorReason_ERROR_REASON_CALL_TIMEOUT,
