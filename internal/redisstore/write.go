@@ -71,9 +71,13 @@ func (s *Store) Release(ctx context.Context, player handoff.PlayerID, fence hand
 }
 
 // Resume puts checkout and fence of a live session back where Redis forgot
-// them. The outcome is WriteDone, WriteFenced or WriteFailed.
+// them, and before that the player on server_checkouts, which it forgot in the
+// same moment. The outcome is WriteDone, WriteFenced or WriteFailed.
 func (s *Store) Resume(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) handoff.Written {
 	const step = "resume player"
+	if err := s.Enlist(ctx, player); err != nil {
+		return unwritten(step, err)
+	}
 	answer, err := s.run(ctx, resumeScript, s.playerKeys(player), string(s.config.Server), int64(fence))
 	if err != nil {
 		return unwritten(step, err)

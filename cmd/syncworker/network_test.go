@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/hashicorp/go-hclog"
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
+	"github.com/syncworker/syncworker/api/syncworker/v1/syncworkerv1connect"
+	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/internal/devredis"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/keyspace"
+)
+
+// patience bounds every wait of these tests. No test measures time; it only has
+// to end when something is broken.
+const patience = 60 * time.Second
+
+// redisServer is what the network of a test meets in: devredis or the real one.
+type redisServer interface {
+	// Address is host:port; dial is nil for the network.
+	address() string
+	dial() func(ctx context.Context, network, address string) (net.Conn, error)
+	// client talks to it behind the workers' backs.
+	client() *redis.Client
+	// restart ends the server and starts it again, with or without its data.
+	restart(keepData bool)
+	// cutEvents closes all pub/sub connections.
+	cutEvents()
+}
+
+// devServer is the embedded Redis.
+type devServer struct {
+	t      *testing.T
+	server *devredis.Server
+	own    *redis.Client
+}
+
+func newDevServer(t *testing.T) *devServer {
+	t.Helper()
+	server, err := devredis.New(devredis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &devServer{t: t, server: server, own: server.Client()}
+	t.Cleanup(func() {
+		_ = s.own.Close()
+		server.Close()
+	})
+	return s
+}
+
+func (s *devServer) address() string { return "embedded:6379" }
+func (s *devServer) dial() func(context.Context, string, string) (net.Conn, error) {
+	return s.server.Dialer()
+}
+func (s *devServer) client() *redis.Client { return s.own }
+func (s *devServer) restart(keepData bool) { s.server.Restart(keepData) }
+func (s *devServer) cutEvents()            { s.server.DropPubSub() }
+
+// network is a cluster of workers in this process, over their real local API.
+type network struct {
+	t      *testing.T
+	redis  redisServer
+	folder string
+	space  keyspace.Space
+	// change alters every worker's configuration.
+	change func(*config.Config)
+}
+
+func newNetwork(t *testing.T, server redisServer) *network {
+	t.Helper()
+	space, err := keyspace.New(keyspace.DefaultNamespace, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.MkdirTemp("", "sw") // t.TempDir is too long for a socket.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return &network{t: t, redis: server, folder: folder, space: space, change: func(*config.Config) {}}
+}
+
+// config is the default configuration with times as short as they may be.
+func (n *network) config(id string) config.Config {
+	c := config.Default()
+	c.Server.ID, c.Server.ClusterID = id, "test"
+	c.Redis.Addresses = []string{n.redis.address()}
+	c.Sync.Settle = 1500 * time.Millisecond
+	c.Sync.Lockstep.LeaseTTL = 3 * time.Second
+	c.Sync.SafetyPoll = 29 * time.Second // Tests of events must not be saved by it.
+	c.Database.DSN = filepath.Join(n.folder, "players.db")
+	c.Database.ReadTimeout = 5 * time.Second
+	c.API.Listen = "unix://" + filepath.Join(n.folder, id+".sock")
+	c.Metrics.Listen = ""
+	c.Shutdown.DrainTimeout = time.Second
+	c.Log.Level = "debug"
+	n.change(&c)
+	return c
+}
+
+// testServer is one worker with its game server.
+type testServer struct {
+	t       *testing.T
+	id      string
+	socket  string
+	signals chan os.Signal
+	ended   chan error
+	log     *lockedBuffer
+	stop    sync.Once
+
+	game  syncworkerv1connect.PlayerServiceClient
+	admin syncworkerv1connect.AdminServiceClient
+	http  *http.Transport
+	told  chan *v1.AttachResponse
+	hang  context.CancelFunc
+}
+
+// start runs a worker, waits until it listens and settled, and attaches a game.
+func (n *network) start(id string) *testServer {
+	n.t.Helper()
+	s := n.startWorker(id)
+	s.attach("boot-" + id)
+	s.settled()
+	return s
+}
+
+// startWorker runs a worker and waits until it listens.
+func (n *network) startWorker(id string) *testServer {
+	n.t.Helper()
+	settings := n.config(id)
+	if err := settings.Validate(); err != nil {
+		n.t.Fatal(err)
+	}
+	s := &testServer{
+		t: n.t, id: id, socket: filepath.Join(n.folder, id+".sock"),
+		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{},
+	}
+	listening := make(chan struct{})
+	o := workerOptions{
+		config: settings, signals: s.signals, dial: n.redis.dial(),
+		logger:    hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: s.log}),
+		listening: func() { close(listening) },
+	}
+	go func() { s.ended <- runWorker(context.Background(), o) }()
+	n.t.Cleanup(s.close)
+	select {
+	case <-listening:
+	case err := <-s.ended:
+		s.ended <- err
+		n.t.Fatalf("worker %s ended: %v\n%s", id, err, s.log)
+	case <-time.After(patience):
+		n.t.Fatalf("worker %s does not listen\n%s", id, s.log)
+	}
+	s.connect()
+	return s
+}
+
+// connect makes the clients of the worker's API.
+func (s *testServer) connect() {
+	s.http = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "unix", s.socket)
+		},
+		MaxIdleConnsPerHost: 256,
+	}
+	client := &http.Client{Transport: s.http}
+	s.game = syncworkerv1connect.NewPlayerServiceClient(client, "http://worker")
+	s.admin = syncworkerv1connect.NewAdminServiceClient(client, "http://worker")
+}
+
+// attach opens the game link; a link that was open is left behind.
+func (s *testServer) attach(boot string, resume ...string) *v1.Attached {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	link, err := s.game.Attach(ctx, &v1.AttachRequest{BootId: boot, Resume: resume})
+	if err != nil || !link.Receive() {
+		cancel()
+		s.t.Fatalf("attach to %s: %v %v", s.id, err, link)
+	}
+	s.hang = cancel
+	told := make(chan *v1.AttachResponse, 64)
+	s.told = told
+	attached := link.Msg().GetAttached()
+	go func() {
+		defer close(told)
+		for link.Receive() {
+			told <- link.Msg()
+		}
+	}()
+	s.t.Cleanup(cancel)
+	return attached
+}
+
+// settled waits until the worker grants joins.
+func (s *testServer) settled() {
+	s.t.Helper()
+	s.eventually("the settle period ends", func() bool {
+		return s.status().GetSettleUntil() == nil
+	})
+}
+
+func (s *testServer) status() *v1.GetStatusResponse {
+	s.t.Helper()
+	status, err := s.admin.GetStatus(context.Background(), &v1.GetStatusRequest{})
+	if err != nil {
+		s.t.Fatalf("status of %s: %v", s.id, err)
+	}
+	return status
+}
+
+// eventually waits for a condition that only looking can tell.
+func (s *testServer) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	limit := time.After(patience)
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-limit:
+			s.t.Fatalf("%s: never happened: %s\n%s", s.id, what, s.log)
+		}
+	}
+}
+
+// end stops the worker as an operator does and returns what it ended with.
+func (s *testServer) end() error {
+	s.t.Helper()
+	s.stop.Do(func() { s.signals <- os.Interrupt })
+	select {
+	case err := <-s.ended:
+		s.ended <- err
+		return err
+	case <-time.After(patience):
+		s.t.Fatalf("worker %s does not stop\n%s", s.id, s.log)
+		return nil
+	}
+}
+
+func (s *testServer) close() {
+	s.stop.Do(func() { s.signals <- os.Interrupt })
+	<-s.ended
+	if s.http != nil {
+		s.http.CloseIdleConnections()
+	}
+	if s.t.Failed() {
+		s.t.Logf("log of %s:\n%s", s.id, s.log)
+	}
+}
+
+// join asks for the player and fails the test when refused.
+func (s *testServer) join(player handoff.PlayerID) *v1.JoinResponse {
+	s.t.Helper()
+	joined, err := s.tryJoin(player, patience)
+	if err != nil {
+		s.t.Fatalf("join %s: %v", s.id, err)
+	}
+	return joined
+}
+
+func (s *testServer) tryJoin(player handoff.PlayerID, wait time.Duration) (*v1.JoinResponse, error) {
+	return s.game.Join(context.Background(), &v1.JoinRequest{PlayerId: player.String(), WaitTimeout: durationpb.New(wait)})
+}
+
+// enter joins and confirms.
+func (s *testServer) enter(player handoff.PlayerID) *v1.JoinResponse {
+	s.t.Helper()
+	joined := s.join(player)
+	if err := s.confirm(joined.SessionId, true); err != nil {
+		s.t.Fatalf("confirm on %s: %v", s.id, err)
+	}
+	return joined
+}
+
+func (s *testServer) confirm(session string, applied bool) error {
+	_, err := s.game.Confirm(context.Background(), &v1.ConfirmRequest{SessionId: session, Applied: &applied})
+	return err
+}
+
+func (s *testServer) save(session string, snapshot *v1.Capture) (*v1.SaveResponse, error) {
+	return s.game.Save(context.Background(), &v1.SaveRequest{SessionId: session, Snapshot: snapshot})
+}
+
+func (s *testServer) quit(session string, snapshot *v1.Capture) (*v1.QuitResponse, error) {
+	return s.game.Quit(context.Background(), &v1.QuitRequest{SessionId: session, Snapshot: snapshot})
+}
+
+// mustQuit ends a session with one key of data.
+func (s *testServer) mustQuit(session, value string) *v1.QuitResponse {
+	s.t.Helper()
+	left, err := s.quit(session, capturing(value))
+	if err != nil {
+		s.t.Fatalf("quit %s: %v", s.id, err)
+	}
+	if left.State != v1.SaveState_SAVE_STATE_CURRENT {
+		s.t.Fatalf("quit %s answered %v", s.id, left.State)
+	}
+	return left
+}
+
+func capturing(value string) *v1.Capture {
+	return &v1.Capture{SaveCause: "DISCONNECT", Data: map[string][]byte{"inventory": []byte(value)}}
+}
+
+// wantData fails unless the delivered inventory is value.
+func wantData(t *testing.T, joined *v1.JoinResponse, source v1.Source, value string) {
+	t.Helper()
+	if got := string(joined.GetSnapshot().GetData()["inventory"]); got != value || joined.Source != source {
+		t.Fatalf("got %q from %v, want %q from %v", got, joined.Source, value, source)
+	}
+}
+
+// wantRefused fails unless err is a refusal with the code and the reason.
+func wantRefused(t *testing.T, err error, code connect.Code, reason v1.ErrorReason) *v1.ErrorDetail {
+	t.Helper()
+	if connect.CodeOf(err) != code {
+		t.Fatalf("got %v, want %v", err, code)
+	}
+	var refused *connect.Error
+	errors.As(err, &refused)
+	for _, detail := range refused.Details() {
+		value, err := detail.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, ok := value.(*v1.ErrorDetail); ok {
+			if d.Reason != reason {
+				t.Fatalf("got reason %v, want %v (%v)", d.Reason, reason, refused)
+			}
+			return d
+		}
+	}
+	t.Fatalf("%v carries no detail", refused)
+	return nil
+}
+
+// waiting starts a join and returns once the worker waits for another server.
+func (s *testServer) waiting(player handoff.PlayerID) <-chan joinAnswer {
+	s.t.Helper()
+	answers := make(chan joinAnswer, 1)
+	go func() {
+		joined, err := s.tryJoin(player, patience)
+		answers <- joinAnswer{joined, err}
+	}()
+	s.eventually("the join waits", func() bool { return s.phase(player) == "waiting" })
+	return answers
+}
+
+type joinAnswer struct {
+	joined *v1.JoinResponse
+	err    error
+}
+
+// phase returns the player's phase on this server, "" when it knows none.
+func (s *testServer) phase(player handoff.PlayerID) string {
+	s.t.Helper()
+	list, err := s.admin.ListSessions(context.Background(), &v1.ListSessionsRequest{})
+	if err != nil {
+		s.t.Fatalf("list sessions of %s: %v", s.id, err)
+	}
+	for _, session := range list.Sessions {
+		if session.PlayerId == player.String() {
+			return session.Phase
+		}
+	}
+	return ""
+}
+
+// got returns the answer of a join that waited.
+func (s *testServer) got(answers <-chan joinAnswer) *v1.JoinResponse {
+	s.t.Helper()
+	select {
+	case answer := <-answers:
+		if answer.err != nil {
+			s.t.Fatalf("join %s: %v", s.id, answer.err)
+		}
+		return answer.joined
+	case <-time.After(patience):
+		s.t.Fatalf("join %s is never answered\n%s", s.id, s.log)
+		return nil
+	}
+}
+
+// lockedBuffer is a log that many goroutines write and a test reads.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.String()
+}
+
+// playerNumber returns a UUID for tests.
+func playerNumber(n int) handoff.PlayerID {
+	return handoff.PlayerID{0: 1, 14: byte(n >> 8), 15: byte(n)}
+}
