@@ -12,7 +12,8 @@ const (
 	DefaultRedisTimeout = 5 * time.Second
 	DefaultReadTimeout  = 250 * time.Millisecond
 	DefaultStoreTimeout = 10 * time.Second
-	DefaultMaxRedisOps  = 128
+	DefaultMaxClaims    = 8
+	DefaultMaxRedisOps  = 12
 	DefaultMaxReads     = 64
 	DefaultMaxStores    = 16
 	DefaultMaxQueued    = 64
@@ -27,9 +28,13 @@ type Config struct {
 	ReadTimeout time.Duration
 	// StoreTimeout ends one write to the database; default 10 s.
 	StoreTimeout time.Duration
-	// MaxRedisOps, MaxReads and MaxStores are how many operations of each
-	// lane run at once, over all players; defaults 128, 64 and 16. A hanging
-	// operation takes one slot until its timeout.
+	// MaxClaims, MaxRedisOps (all but claims), MaxReads and MaxStores are how
+	// many operations run at once, over all players; defaults 8, 12, 64 and
+	// 16. A hanging operation takes one slot until its timeout. More claims
+	// than the grant connections, or more other operations than the client's
+	// connections less what the lease needs, only move the queue to where
+	// timeouts run already.
+	MaxClaims   int
 	MaxRedisOps int
 	MaxReads    int
 	MaxStores   int
@@ -48,6 +53,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.RedisTimeout, DefaultRedisTimeout)
 	defaultTo(&c.ReadTimeout, DefaultReadTimeout)
 	defaultTo(&c.StoreTimeout, DefaultStoreTimeout)
+	defaultTo(&c.MaxClaims, DefaultMaxClaims)
 	defaultTo(&c.MaxRedisOps, DefaultMaxRedisOps)
 	defaultTo(&c.MaxReads, DefaultMaxReads)
 	defaultTo(&c.MaxStores, DefaultMaxStores)

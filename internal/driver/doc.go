@@ -33,7 +33,8 @@
 //     the database and its writes go to three lanes per player; in each, one
 //     operation is in flight at a time and outcomes come back in order. A lane
 //     never waits for another lane, and a player waits for others only when all
-//     slots of a kind of operation are taken; slots are given in turn.
+//     slots of a kind of operation (claims, others on Redis, reads, stores) are
+//     taken; slots are given in turn.
 //   - No lock is held while a machine steps or a port is called.
 //   - Every request is answered once: by the machine, by its context's end, by
 //     StopJoins, or by Close.

@@ -24,7 +24,7 @@ type Driver struct {
 	metrics *metrics
 
 	shards   [shardCount]shard
-	lanes    [laneCount]*lane
+	pools    [slotKinds]*pool
 	steppers pool
 	quiet    quiet
 
@@ -62,11 +62,7 @@ func New(machine handoff.Machine, ports Ports, config Config) *Driver {
 		closing: make(chan struct{}),
 	}
 	d.steppers = pool{limit: 2 * runtime.GOMAXPROCS(0), run: d.run, work: &d.work}
-	d.lanes = [laneCount]*lane{
-		redisLane: d.newLane(redisLane, config.MaxRedisOps, config.RedisTimeout),
-		readLane:  d.newLane(readLane, config.MaxReads, config.ReadTimeout),
-		storeLane: d.newLane(storeLane, config.MaxStores, config.StoreTimeout),
-	}
+	d.pools = d.newPools(config)
 	return d
 }
 

@@ -114,22 +114,24 @@ const (
 	operations
 )
 
-// operationTable says what each operation is called and where it runs.
+// operationTable says what each operation is called, in which of its player's
+// lanes it runs, and which slots it needs.
 var operationTable = [operations]struct {
-	name string
-	lane laneID
+	name  string
+	lane  laneID
+	slots slots
 }{
-	claimOperation:      {"claim", redisLane},
-	checkLeaseOperation: {"check-lease", redisLane},
-	updateOperation:     {"update", redisLane},
-	checkInOperation:    {"check-in", redisLane},
-	releaseOperation:    {"release", redisLane},
-	resumeOperation:     {"resume", redisLane},
-	sweepOperation:      {"sweep", redisLane},
-	expireOperation:     {"expire", redisLane},
-	delistOperation:     {"delist", redisLane},
-	readOperation:       {"read-newest", readLane},
-	storeOperation:      {"store", storeLane},
+	claimOperation:      {"claim", redisLane, claimSlots},
+	checkLeaseOperation: {"check-lease", redisLane, redisSlots},
+	updateOperation:     {"update", redisLane, redisSlots},
+	checkInOperation:    {"check-in", redisLane, redisSlots},
+	releaseOperation:    {"release", redisLane, redisSlots},
+	resumeOperation:     {"resume", redisLane, redisSlots},
+	sweepOperation:      {"sweep", redisLane, redisSlots},
+	expireOperation:     {"expire", redisLane, redisSlots},
+	delistOperation:     {"delist", redisLane, redisSlots},
+	readOperation:       {"read-newest", readLane, readSlots},
+	storeOperation:      {"store", storeLane, storeSlots},
 }
 
 func (o operation) String() string { return operationTable[o].name }

@@ -21,17 +21,42 @@ var laneNames = [laneCount]string{redisLane: "redis", readLane: "read", storeLan
 
 func (l laneID) String() string { return laneNames[l] }
 
-// lane runs one kind of operation for all players.
-type lane struct {
-	id      laneID
-	timeout time.Duration
-	pool    pool
+// slots names a bounded pool of goroutines. Claims have their own, so that a
+// crowd of players who come, or claims that hang since Redis is not the server
+// it was, never hold up those who leave.
+type slots uint8
+
+const (
+	claimSlots slots = iota
+	redisSlots
+	readSlots
+	storeSlots
+	slotKinds
+)
+
+// newPools makes the pools of operations.
+func (d *Driver) newPools(config Config) (pools [slotKinds]*pool) {
+	pools[claimSlots] = d.newPool(config.MaxClaims, redisLane)
+	pools[redisSlots] = d.newPool(config.MaxRedisOps, redisLane)
+	pools[readSlots] = d.newPool(config.MaxReads, readLane)
+	pools[storeSlots] = d.newPool(config.MaxStores, storeLane)
+	return pools
 }
 
-func (d *Driver) newLane(id laneID, limit int, timeout time.Duration) *lane {
-	l := &lane{id: id, timeout: timeout}
-	l.pool = pool{limit: limit, work: &d.work, run: func(p *player) { d.operate(l, p) }}
-	return l
+func (d *Driver) newPool(limit int, lane laneID) *pool {
+	return &pool{limit: limit, work: &d.work, run: func(p *player) { d.operate(lane, p) }}
+}
+
+// timeout is how long one operation of the lane may take.
+func (d *Driver) timeout(lane laneID) time.Duration {
+	switch lane {
+	case readLane:
+		return d.config.ReadTimeout
+	case storeLane:
+		return d.config.StoreTimeout
+	default:
+		return d.config.RedisTimeout
+	}
 }
 
 // laneSet is what one player has to do in each lane. It exists while there is
@@ -44,8 +69,8 @@ type laneSet struct {
 // laneQueue is one player's operations in one lane.
 type laneQueue struct {
 	pending []handoff.Action
-	// busy means that the player is in the lane's pool: with an operation in
-	// flight, or waiting for a slot with a pending one. Invariant: pending is
+	// busy means that the player is in a pool: with an operation in flight, or
+	// waiting for a slot for the oldest pending one. Invariant: pending is
 	// empty while busy is false.
 	busy bool
 }
@@ -77,7 +102,6 @@ func (s *laneSet) pending() int {
 
 // assign puts an operation at the end of the player's queue in its lane.
 func (d *Driver) assign(p *player, op operation, action handoff.Action) {
-	l := d.lanes[operationTable[op].lane]
 	p.shard.mu.Lock()
 	if p.shard.closed {
 		p.shard.mu.Unlock()
@@ -86,31 +110,39 @@ func (d *Driver) assign(p *player, op operation, action handoff.Action) {
 	if p.lanes == nil {
 		p.lanes = new(laneSet)
 	}
-	q := &p.lanes.queues[l.id]
+	q := &p.lanes.queues[operationTable[op].lane]
 	q.pending = append(q.pending, action)
-	start := !q.busy
+	first := !q.busy
 	q.busy = true
 	p.shard.mu.Unlock()
-	if start {
-		l.pool.add(p)
+	if first {
+		d.lineUp(p, action)
 	}
+}
+
+// lineUp waits for a slot for the player's oldest operation of a lane.
+func (d *Driver) lineUp(p *player, oldest handoff.Action) {
+	d.pools[operationTable[operationOf(oldest)].slots].add(p)
 }
 
 // operate runs the player's next operation in the lane, brings its outcome to
 // the machine, and lines up for the one after.
-func (d *Driver) operate(l *lane, p *player) {
-	if action, ok := p.nextOperation(l.id); ok {
-		d.carryOut(l, p, action)
+func (d *Driver) operate(lane laneID, p *player) {
+	if action, ok := p.nextOperation(lane); ok {
+		d.carryOut(lane, p, action)
 	}
+	var oldest handoff.Action
 	p.shard.mu.Lock()
-	q := &p.lanes.queues[l.id]
-	again := len(q.pending) > 0 && !p.shard.closed
-	q.busy = again
-	dropped := !again && d.settle(p)
+	q := &p.lanes.queues[lane]
+	if len(q.pending) > 0 && !p.shard.closed {
+		oldest = q.pending[0]
+	}
+	q.busy = oldest != nil
+	dropped := !q.busy && d.settle(p)
 	p.shard.mu.Unlock()
 	switch {
-	case again:
-		l.pool.add(p)
+	case oldest != nil:
+		d.lineUp(p, oldest)
 	case dropped:
 		d.release(p)
 	}
@@ -135,9 +167,9 @@ func (p *player) nextOperation(id laneID) (handoff.Action, bool) {
 }
 
 // carryOut runs one operation and posts what came of it.
-func (d *Driver) carryOut(l *lane, p *player, action handoff.Action) {
+func (d *Driver) carryOut(lane laneID, p *player, action handoff.Action) {
 	verifies := d.verifies.Load()
-	event := d.timed(l, p, action)
+	event := d.timed(lane, p, action)
 	if event == nil {
 		return
 	}
@@ -161,9 +193,9 @@ func (d *Driver) verifyGrant(p *player, verifies uint64) {
 }
 
 // timed runs one operation within its timeout and observes it.
-func (d *Driver) timed(l *lane, p *player, action handoff.Action) handoff.Event {
+func (d *Driver) timed(lane laneID, p *player, action handoff.Action) handoff.Event {
 	op := operationOf(action)
-	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), d.timeout(lane))
 	defer cancel()
 	end := d.metrics.begin(op)
 	event, err := d.execute(ctx, p, action)

@@ -115,7 +115,7 @@ func TestHangingStoreDoesNotDelayRedis(t *testing.T) {
 // database calls hanging, 1,000 others join and quit in no time at all.
 func TestHangingPlayerDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, machine(saver), driver.Config{MaxRedisOps: 2, MaxStores: 2})
+		b := newBench(t, machine(saver), driver.Config{MaxClaims: 2, MaxRedisOps: 2, MaxStores: 2})
 		hook := func(ctx context.Context, player handoff.PlayerID, _ string) error {
 			if player == playerNumber(0) {
 				return hang(ctx)
@@ -143,6 +143,32 @@ func TestHangingPlayerDoesNotDelayOthers(t *testing.T) {
 		wantReason(t, <-stuck, handoff.ReasonRedis)
 		if took := time.Since(begun); took != driver.DefaultRedisTimeout {
 			t.Errorf("the hanging claim ended after %v, want %v", took, driver.DefaultRedisTimeout)
+		}
+	})
+}
+
+// TestHangingClaimsDoNotDelayQuits takes all slots of claims: who leaves must
+// not wait behind who comes.
+func TestHangingClaimsDoNotDelayQuits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, machine(saver), driver.Config{MaxClaims: 2})
+		mustJoin(t, b, 0)
+		b.store.hook = func(ctx context.Context, _ handoff.PlayerID, operation string) error {
+			if operation == "claim" {
+				return hang(ctx)
+			}
+			return nil
+		}
+		for n := 1; n <= 10; n++ {
+			go func() { _, _ = b.Join(t.Context(), playerNumber(n), "p", time.Minute) }()
+		}
+		synctest.Wait()
+		begun := time.Now()
+		if _, err := b.Quit(t.Context(), sessionOf(0), nil); err != nil {
+			t.Errorf("quit: %v", err)
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("quit took %v behind hanging claims, want 0s", took)
 		}
 	})
 }
@@ -307,77 +333,6 @@ func TestPackingErrorsSpareRedis(t *testing.T) {
 		}
 		if got := fmt.Sprint(b.store.log()); got != "[claim]" {
 			t.Errorf("got operations %s, want [claim]", got)
-		}
-	})
-}
-
-// TestClaimsWaitForTheGate is rule R1: no claim reaches Redis in a settle
-// period, and a grant that comes back into one is verified.
-func TestClaimsWaitForTheGate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var seen []string
-		b := newBench(t, machine(func(s state, at time.Time, event handoff.Event) (state, []handoff.Action) {
-			switch e := event.(type) {
-			case handoff.Claimed:
-				seen = append(seen, fmt.Sprint("claimed ", e.Attempt, e.Outcome, !e.Until.IsZero()))
-			case handoff.Verify:
-				seen = append(seen, "verify")
-			}
-			return saver(s, at, event)
-		}), driver.Config{})
-
-		b.gate.settling.Store(true)
-		_, err := b.Join(t.Context(), playerNumber(1), "early", time.Minute)
-		wantReason(t, err, handoff.ReasonRedis)
-		if got := len(b.store.log()); got != 0 {
-			t.Errorf("got %d operations in the settle period, want 0", got)
-		}
-
-		b.gate.settling.Store(false)
-		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
-			b.gate.settling.Store(true)
-			return nil
-		}
-		mustJoin(t, b, 1)
-		synctest.Wait()
-		got := fmt.Sprintf("%q", seen)
-		want := fmt.Sprintf("%q", []string{
-			fmt.Sprint("claimed ", 7, handoff.ClaimSettling, true),
-			fmt.Sprint("claimed ", 7, handoff.ClaimGranted, false),
-			"verify",
-		})
-		if got != want {
-			t.Errorf("got %s\nwant %s", got, want)
-		}
-	})
-}
-
-// TestGrantAcrossAWholeSettlePeriod has a settle period begin and end while one
-// claim is under way: the grant must be verified all the same, after it is
-// known.
-func TestGrantAcrossAWholeSettlePeriod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var seen []string
-		b := newBench(t, machine(func(s state, at time.Time, event handoff.Event) (state, []handoff.Action) {
-			switch event.(type) {
-			case handoff.Claimed:
-				seen = append(seen, "claimed")
-			case handoff.Verify:
-				seen = append(seen, "verify")
-			}
-			return saver(s, at, event)
-		}), driver.Config{})
-		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
-			b.gate.settling.Store(true)
-			b.VerifyAll()
-			<-time.After(3 * time.Second)
-			b.gate.settling.Store(false)
-			return nil
-		}
-		mustJoin(t, b, 1)
-		synctest.Wait()
-		if got := fmt.Sprint(seen); got != "[verify claimed verify]" {
-			t.Errorf("got %s, want [verify claimed verify]", got)
 		}
 	})
 }

@@ -220,7 +220,7 @@ func TestBroadcasts(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
-		b := newBench(t, waiter(&seen), driver.Config{MaxRedisOps: 1})
+		b := newBench(t, waiter(&seen), driver.Config{MaxClaims: 1})
 		refused := make(chan error, 2)
 		go func() {
 			_, err := b.Join(t.Context(), playerNumber(1), "p", time.Minute)
@@ -254,7 +254,7 @@ func TestClose(t *testing.T) {
 // TestCloseWaitsForOperations has one operation in flight and one queued.
 func TestCloseWaitsForOperations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, machine(saver), driver.Config{MaxRedisOps: 1})
+		b := newBench(t, machine(saver), driver.Config{MaxClaims: 1})
 		b.store.hook = func(ctx context.Context, _ handoff.PlayerID, _ string) error { return hang(ctx) }
 		refused := make(chan error, 2)
 		for n := range 2 {
@@ -300,7 +300,7 @@ func TestCloseDuringEverything(t *testing.T) {
 }
 
 func closeDuringEverything(t *testing.T, seed uint64) {
-	b := newBench(t, machine(restless), driver.Config{MaxRedisOps: 4, MaxStores: 2})
+	b := newBench(t, machine(restless), driver.Config{MaxClaims: 2, MaxRedisOps: 2, MaxStores: 2})
 	slow := func(ctx context.Context, _ handoff.PlayerID, _ string) error {
 		select {
 		case <-time.After(rand.N(20 * time.Millisecond)):
