@@ -117,8 +117,10 @@ func (st *step) held(holder handoff.Holder) {
 // hold copies the wait with a change.
 func (st *step) hold(change func(*wait)) { st.s.wait = copied(st.s.wait, change) }
 
-// stayWaiting goes on waiting, or gives up when the join is gone.
+// stayWaiting goes on waiting, or gives up when the join is gone. Whatever was
+// put off for the grant's sake is pointless now: there was none.
 func (st *step) stayWaiting(then func()) {
+	st.dropDeferred()
 	st.s.phase = PhaseWaiting
 	if st.s.join == nil {
 		st.abandon()
@@ -131,6 +133,7 @@ func (st *step) stayWaiting(then func()) {
 // is new or Redis has forgotten. Our own lease tells: Redis that forgets one
 // forgets the other.
 func (st *step) unknown() {
+	st.dropDeferred() // The lease is looked at from here on.
 	st.hold(func(w *wait) {
 		w.unsure, w.failures, w.attempt = false, 0, st.nextOp()
 		w.obstacle, w.problem = handoff.ReasonSettling, nil

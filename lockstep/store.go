@@ -89,8 +89,9 @@ func (st *step) owesNewer(version handoff.Version) bool {
 // stays in Redis without an expiry and is tried again; others are let go.
 func (st *step) storeFailed(at int, err error) {
 	o := st.s.unstored[at]
-	st.replyAll(o.requests, &handoff.Refusal{Reason: handoff.ReasonDatabase, RetryAfter: lastRetry, Err: err})
-	if o.as != handoff.AsCurrent || st.owesNewer(o.snapshot.Version) {
+	refusal, final := refused(err, handoff.ReasonDatabase)
+	st.replyAll(o.requests, refusal)
+	if final || o.as != handoff.AsCurrent || st.owesNewer(o.snapshot.Version) {
 		st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
 		return
 	}

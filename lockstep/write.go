@@ -212,10 +212,7 @@ func (st *step) writeForgotten() {
 // until Redis answers, because nobody else can.
 func (st *step) writeFailed(err error) {
 	w := st.s.write
-	refusal := &handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry, Err: err}
-	if errors.Is(err, handoff.ErrTooLarge) {
-		refusal = &handoff.Refusal{Reason: handoff.ReasonTooLarge, Err: err}
-	}
+	refusal, final := refused(err, handoff.ReasonRedis)
 	st.replyAll(w.requests, refusal)
 	switch {
 	case w.kind == writeVerify:
@@ -223,7 +220,7 @@ func (st *step) writeFailed(err error) {
 		st.s.session = copied(st.s.session, func(s *session) { s.unverified = true })
 		st.setTimer(handoff.TimerRetry, lastRetry)
 		st.stayHere()
-	case w.kind == writeUpdate, refusal.Reason == handoff.ReasonTooLarge:
+	case w.kind == writeUpdate, final:
 		st.s.write = nil
 		st.stayHere()
 	default:
@@ -232,6 +229,19 @@ func (st *step) writeFailed(err error) {
 			w.failures++
 		})
 		st.setTimer(handoff.TimerRetry, backoff(st.s.write.failures, lastRetry))
+	}
+}
+
+// refused turns an error into a refusal; final means that trying the same again
+// cannot help. The reason is what is to be said of all other errors.
+func refused(err error, reason handoff.Reason) (refusal *handoff.Refusal, final bool) {
+	switch {
+	case errors.Is(err, handoff.ErrTooLarge):
+		return &handoff.Refusal{Reason: handoff.ReasonTooLarge, Err: err}, true
+	case errors.Is(err, handoff.ErrUnacceptable):
+		return &handoff.Refusal{Reason: handoff.ReasonUnacceptable, Err: err}, true
+	default:
+		return &handoff.Refusal{Reason: reason, RetryAfter: lastRetry, Err: err}, false
 	}
 }
 

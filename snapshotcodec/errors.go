@@ -1,7 +1,6 @@
 package snapshotcodec
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/syncworker/syncworker/internal/handoff"
@@ -29,4 +28,4 @@ var (
 
 // ErrInvalid is returned by Pack when a snapshot breaks a limit or lacks a
 // field that every snapshot has. The error text names the field.
-var ErrInvalid = errors.New("snapshotcodec: snapshot cannot be packed")
+var ErrInvalid = fmt.Errorf("snapshotcodec: snapshot cannot be packed: %w", handoff.ErrUnacceptable)

@@ -30,7 +30,8 @@ const (
 		"  0  done\n" +
 		"  1  failed: the text on standard error says why\n" +
 		"  2  the command line or the configuration is wrong\n" +
-		"  3  the worker stopped before every player was drained; the log names them"
+		"  3  the worker stopped before every player was drained; the log names them\n" +
+		"  130  a second signal ended the worker at once; what it held is cleared at its next start"
 )
 
 // execute runs the program and returns its exit code.

@@ -14,11 +14,15 @@ const (
 	exitError     = 1
 	exitUsage     = 2
 	exitUndrained = 3
+	exitAborted   = 130
 )
 
 // errUndrained is returned by run when the worker stopped although not every
 // player's final save had come.
 var errUndrained = errors.New("stopped before every player was drained")
+
+// errAborted is returned by run when a second signal ended the worker at once.
+var errAborted = errors.New("ended at once by a second signal")
 
 // usageError is about the command line itself.
 type usageError struct {
@@ -36,7 +40,10 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(err, errUndrained) {
+	switch {
+	case errors.Is(err, errAborted):
+		return exitAborted
+	case errors.Is(err, errUndrained):
 		return exitUndrained
 	}
 	if _, usage := errors.AsType[*usageError](err); usage {

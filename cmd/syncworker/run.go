@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v3"
 
 	"github.com/syncworker/syncworker/internal/config"
@@ -43,6 +45,7 @@ func runCommand() *cli.Command {
 			signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 			defer signal.Stop(signals)
 			logger := newLogger(loaded.Log, cmd.Root().ErrWriter)
+			redis.SetLogger(redisLogger{logger.Named("redis")})
 			return ended(runWorker(ctx, workerOptions{config: loaded, logger: logger, signals: signals}))
 		},
 	}
@@ -58,10 +61,22 @@ func newLogger(settings config.Log, out io.Writer) hclog.Logger {
 	})
 }
 
+// redisLogger takes what the redis client would write to standard error: its
+// own view of troubles that the worker reports itself.
+type redisLogger struct{ logger hclog.Logger }
+
+func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
+	l.logger.Debug("redis client", "text", fmt.Sprintf(format, args...))
+}
+
 // ended gives an end that left players behind its own exit code.
 func ended(err error) error {
-	if errors.Is(err, lifecycle.ErrUndrained) || errors.Is(err, lifecycle.ErrAborted) {
+	switch {
+	case errors.Is(err, lifecycle.ErrAborted):
+		return errors.Join(errAborted, err)
+	case errors.Is(err, lifecycle.ErrUndrained):
 		return errors.Join(errUndrained, err)
+	default:
+		return err
 	}
-	return err
 }

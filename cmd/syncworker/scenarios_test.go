@@ -396,7 +396,7 @@ func playSizes(t *testing.T, n *network) {
 		many.Data["k"+strconv.Itoa(key)] = nil
 	}
 	_, err = a.save(session, many)
-	wantRefused(t, err, connect.CodeResourceExhausted, v1.ErrorReason_ERROR_REASON_TOO_LARGE)
+	wantRefused(t, err, connect.CodeInvalidArgument, v1.ErrorReason_ERROR_REASON_UNACCEPTABLE)
 	if _, err := a.quit(session, &v1.Capture{Removed: []string{"one"}}); err != nil {
 		t.Errorf("an empty snapshot got %v", err)
 	}

@@ -274,7 +274,10 @@ func (w *worker) acquire(ctx context.Context, signals <-chan os.Signal) error {
 		return err
 	case signal := <-signals:
 		cancel(fmt.Errorf("stopped by %v while waiting for the server lease", signal))
-		return errors.Join(context.Cause(ctx), <-acquired)
+		if err := <-acquired; err != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		return errors.Join(context.Cause(ctx), w.dropLease())
 	}
 }
 

@@ -49,3 +49,7 @@ type Summary struct {
 	// Holder is who is waited for; empty when nobody is.
 	Holder ServerID
 }
+
+// Idles reports whether nothing happens to the player here: an ended session is
+// remembered for late calls, and that is all.
+func (s Summary) Idles() bool { return !s.Live && !s.Busy && s.Since.IsZero() }

@@ -37,6 +37,9 @@ const (
 	// ReasonTooLarge: the snapshot exceeds snapshots.max_size
 	// (RESOURCE_EXHAUSTED).
 	ReasonTooLarge
+	// ReasonUnacceptable: the snapshot breaks a rule about its parts
+	// (INVALID_ARGUMENT).
+	ReasonUnacceptable
 	// ReasonBusy: too many requests of this player are under way
 	// (RESOURCE_EXHAUSTED).
 	ReasonBusy
@@ -67,6 +70,7 @@ var reasons = [...]struct{ name, text string }{
 	ReasonNotAttached:        {"NOT_ATTACHED", "no game server is attached: call Attach and keep its stream open"},
 	ReasonSuperseded:         {"SUPERSEDED", "a newer or the final capture of this session was accepted before"},
 	ReasonTooLarge:           {"TOO_LARGE", "the snapshot is too large"},
+	ReasonUnacceptable:       {"UNACCEPTABLE", "the snapshot cannot be stored as it is"},
 	ReasonBusy:               {"BUSY", "too many requests of this player are under way"},
 	ReasonRedis:              {"REDIS_UNAVAILABLE", "redis does not answer"},
 	ReasonDatabase:           {"DATABASE_UNAVAILABLE", "the database does not answer"},

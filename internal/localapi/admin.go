@@ -56,6 +56,9 @@ func (a *admin) GetStatus(ctx context.Context, _ *v1.GetStatusRequest) (*v1.GetS
 	link := a.game.State()
 	phases := map[string]uint32{}
 	for _, summary := range a.sessions.Summaries() {
+		if summary.Idles() {
+			continue
+		}
 		phases[summary.Phase]++
 	}
 	return &v1.GetStatusResponse{
@@ -101,13 +104,13 @@ func (a *admin) ListSessions(_ context.Context, req *v1.ListSessionsRequest) (*v
 	if size == 0 {
 		size = pageSize
 	}
-	summaries := a.sessions.Summaries()
+	summaries := slices.DeleteFunc(slices.Clone(a.sessions.Summaries()), handoff.Summary.Idles)
 	if req.GetPageToken() != "" {
 		last, err := handoff.ParsePlayerID(req.GetPageToken())
 		if err != nil {
 			return nil, invalid("page_token", "is not a next_page_token")
 		}
-		summaries = slices.DeleteFunc(slices.Clone(summaries), func(s handoff.Summary) bool {
+		summaries = slices.DeleteFunc(summaries, func(s handoff.Summary) bool {
 			return bytes.Compare(s.Player[:], last[:]) <= 0
 		})
 	}

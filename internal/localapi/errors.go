@@ -47,6 +47,7 @@ var answers = [...]answer{
 	handoff.ReasonNotAttached:        {connect.CodeFailedPrecondition, v1.ErrorReason_ERROR_REASON_NOT_ATTACHED, false, hclog.Debug},
 	handoff.ReasonSuperseded:         {connect.CodeAborted, v1.ErrorReason_ERROR_REASON_SUPERSEDED, false, hclog.Debug},
 	handoff.ReasonTooLarge:           {connect.CodeResourceExhausted, v1.ErrorReason_ERROR_REASON_TOO_LARGE, false, hclog.Debug},
+	handoff.ReasonUnacceptable:       {connect.CodeInvalidArgument, v1.ErrorReason_ERROR_REASON_UNACCEPTABLE, false, hclog.Debug},
 	handoff.ReasonBusy:               {connect.CodeResourceExhausted, v1.ErrorReason_ERROR_REASON_BUSY, true, hclog.Debug},
 	handoff.ReasonRedis:              {connect.CodeUnavailable, v1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE, true, hclog.Warn},
 	handoff.ReasonDatabase:           {connect.CodeUnavailable, v1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, true, hclog.Warn},

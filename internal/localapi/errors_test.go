@@ -35,6 +35,7 @@ var codes = map[handoff.Reason]connect.Code{
 	handoff.ReasonNotAttached:        connect.CodeFailedPrecondition,
 	handoff.ReasonSuperseded:         connect.CodeAborted,
 	handoff.ReasonTooLarge:           connect.CodeResourceExhausted,
+	handoff.ReasonUnacceptable:       connect.CodeInvalidArgument,
 	handoff.ReasonBusy:               connect.CodeResourceExhausted,
 	handoff.ReasonRedis:              connect.CodeUnavailable,
 	handoff.ReasonDatabase:           connect.CodeUnavailable,

@@ -44,10 +44,10 @@ const (
 // ErrIDReused are about the arguments: repeating the call gives them again.
 var (
 	// ErrInvalid is returned when an argument cannot be stored or looked up.
-	ErrInvalid = errors.New("snapshotstore: invalid argument")
+	ErrInvalid = fmt.Errorf("snapshotstore: invalid argument: %w", handoff.ErrUnacceptable)
 	// ErrIDReused is returned when a snapshot ID is taken by a snapshot with
 	// other content, or by one stored in a role that was not asked for.
-	ErrIDReused = errors.New("snapshotstore: snapshot id is taken")
+	ErrIDReused = fmt.Errorf("snapshotstore: snapshot id is taken: %w", handoff.ErrUnacceptable)
 	// ErrBadConfig is returned when a Config field has an impossible value.
 	ErrBadConfig = errors.New("snapshotstore: bad configuration")
 	// ErrBadDSN is returned when database.dsn does not name an SQLite file.

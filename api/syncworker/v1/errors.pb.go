@@ -69,6 +69,9 @@ const (
 	ErrorReason_ERROR_REASON_DRAINING ErrorReason = 17
 	// The stored snapshot is damaged: an operator must decide (DATA_LOSS).
 	ErrorReason_ERROR_REASON_DAMAGED ErrorReason = 18
+	// The snapshot breaks a rule about its parts; the text says which
+	// (INVALID_ARGUMENT).
+	ErrorReason_ERROR_REASON_UNACCEPTABLE ErrorReason = 19
 	// A field of the request is missing or wrong; field names it
 	// (INVALID_ARGUMENT).
 	ErrorReason_ERROR_REASON_INVALID_REQUEST ErrorReason = 50
@@ -117,6 +120,7 @@ var (
 		16: "ERROR_REASON_SETTLING",
 		17: "ERROR_REASON_DRAINING",
 		18: "ERROR_REASON_DAMAGED",
+		19: "ERROR_REASON_UNACCEPTABLE",
 		50: "ERROR_REASON_INVALID_REQUEST",
 		51: "ERROR_REASON_UNAUTHENTICATED",
 		52: "ERROR_REASON_TOO_MANY_CALLS",
@@ -148,6 +152,7 @@ var (
 		"ERROR_REASON_SETTLING":              16,
 		"ERROR_REASON_DRAINING":              17,
 		"ERROR_REASON_DAMAGED":               18,
+		"ERROR_REASON_UNACCEPTABLE":          19,
 		"ERROR_REASON_INVALID_REQUEST":       50,
 		"ERROR_REASON_UNAUTHENTICATED":       51,
 		"ERROR_REASON_TOO_MANY_CALLS":        52,
@@ -275,7 +280,7 @@ const file_syncworker_v1_errors_proto_rawDesc = "" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12:\n" +
 	"\vretry_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x14\n" +
-	"\x05field\x18\x04 \x01(\tR\x05field*\x88\a\n" +
+	"\x05field\x18\x04 \x01(\tR\x05field*\xa7\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ERROR_REASON_HELD\x10\x01\x12\x1d\n" +
@@ -296,7 +301,8 @@ const file_syncworker_v1_errors_proto_rawDesc = "" +
 	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x0f\x12\x19\n" +
 	"\x15ERROR_REASON_SETTLING\x10\x10\x12\x19\n" +
 	"\x15ERROR_REASON_DRAINING\x10\x11\x12\x18\n" +
-	"\x14ERROR_REASON_DAMAGED\x10\x12\x12 \n" +
+	"\x14ERROR_REASON_DAMAGED\x10\x12\x12\x1d\n" +
+	"\x19ERROR_REASON_UNACCEPTABLE\x10\x13\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x102\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x103\x12\x1f\n" +
 	"\x1bERROR_REASON_TOO_MANY_CALLS\x104\x12\x1d\n" +
