@@ -1,6 +1,10 @@
 package lockstep
 
-import "github.com/syncworker/syncworker/internal/handoff"
+import (
+	"slices"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
 
 // strange returns why a request may not speak for the session it names, nil
 // when that is the one that lives here.
@@ -229,5 +233,5 @@ func (st *step) dropDeferred() { st.s.deferred = nil }
 
 // with returns a new slice with one more element, since states share theirs.
 func with[T any](list []T, element T) []T {
-	return append(list[:len(list):len(list)], element)
+	return append(slices.Clip(list), element)
 }

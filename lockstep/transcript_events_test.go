@@ -195,7 +195,7 @@ func parseData(text string) map[string][]byte {
 		return nil
 	}
 	data := map[string][]byte{}
-	for _, pair := range strings.Split(text, ",") {
+	for pair := range strings.SplitSeq(text, ",") {
 		key, value, _ := strings.Cut(pair, ":")
 		data[key] = []byte(value)
 	}

@@ -2,6 +2,7 @@ package lockstep
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/syncworker/syncworker/internal/handoff"
 )
@@ -273,12 +274,9 @@ func (st *step) onVerify() {
 }
 
 func (st *step) deferOnce(event handoff.Event) {
-	for _, waiting := range st.s.deferred {
-		if waiting == event {
-			return
-		}
+	if !slices.Contains(st.s.deferred, event) {
+		st.putOff(0, event)
 	}
-	st.putOff(0, event)
 }
 
 // onEnd takes the player off this server by order.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 
@@ -70,9 +71,5 @@ func demoStatistics(dice *rand.Rand) []byte {
 
 // demoCapture is what the game hands in: a copy, since the player plays on.
 func demoCapture(player *demoPlayer, cause string) *v1.Capture {
-	data := make(map[string][]byte, len(player.data))
-	for key, value := range player.data {
-		data[key] = value
-	}
-	return &v1.Capture{SaveCause: cause, CapturedAt: timestamppb.Now(), Data: data}
+	return &v1.Capture{SaveCause: cause, CapturedAt: timestamppb.Now(), Data: maps.Clone(player.data)}
 }

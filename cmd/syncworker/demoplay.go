@@ -88,7 +88,6 @@ type demoPlay struct {
 	shown                   int
 	took                    []time.Duration
 	lost, stale, duplicated int
-	first                   error
 	// onServer says which games believe to have a player.
 	onServer map[handoff.PlayerID]int
 	told     time.Time

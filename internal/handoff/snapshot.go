@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"errors"
+	"maps"
 	"time"
 )
 
@@ -94,15 +95,11 @@ type Capture struct {
 // not lose it (HuskSync issues 71, 161, 548). Base is not changed.
 func (c *Capture) Over(base map[string][]byte) map[string][]byte {
 	merged := make(map[string][]byte, len(base)+len(c.Data))
-	for key, value := range base {
-		merged[key] = value
-	}
+	maps.Copy(merged, base)
 	for _, key := range c.Removed {
 		delete(merged, key)
 	}
-	for key, value := range c.Data {
-		merged[key] = value
-	}
+	maps.Copy(merged, c.Data)
 	return merged
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
@@ -55,7 +56,9 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	close(leave)
-	<-done
+	if err := <-done; connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+		t.Errorf("the waiting join got %v", err)
+	}
 	if err := stream.Close(); err != nil {
 		t.Error(err)
 	}

@@ -176,7 +176,7 @@ func (s *Server) Execute() error {
 		return errors.Join(fmt.Errorf("serve %s: %w", s.config.Listen, err), s.cut(), s.Close())
 	case <-s.life.stopping.Done():
 		s.finish()
-		<-served // http.ErrServerClosed, which says nothing
+		_ = <-served // http.ErrServerClosed, which says nothing
 		return errors.Join(s.cut(), s.Close())
 	}
 }
