@@ -75,10 +75,15 @@ func (d *Driver) shardOf(id handoff.PlayerID) *shard {
 // End takes the session's player off this server; see handoff.End. It returns
 // before that has happened, and does nothing when the player is not known.
 func (d *Driver) End(session handoff.SessionID, reason handoff.EndReason) {
-	s := d.shardOf(session.Player)
+	d.order(session.Player, handoff.End{Session: session, Reason: reason})
+}
+
+// order queues an event that nobody awaits an answer to, if the player is known.
+func (d *Driver) order(id handoff.PlayerID, event handoff.Event) {
+	s := d.shardOf(id)
 	s.mu.Lock()
-	p := s.players[session.Player]
-	begun := p != nil && d.enqueue(p, handoff.End{Session: session, Reason: reason})
+	p := s.players[id]
+	begun := p != nil && d.enqueue(p, event)
 	s.mu.Unlock()
 	if begun {
 		d.steppers.add(p)

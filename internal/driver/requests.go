@@ -56,15 +56,20 @@ func (d *Driver) newRequest(kind requestKind) *request {
 
 // Join asks for the player's data and waits at most wait for it. The error is a
 // *handoff.Refusal, the context's error, or ErrInternal. When the context ends
-// first, the join is withdrawn; a grant that has been given by then is returned
-// all the same, and a caller who cannot use it any more ends it with Confirm.
+// first, the join is withdrawn. A grant that has been given by then is given
+// back: whoever hung up cannot receive it, and does not know its session.
 func (d *Driver) Join(ctx context.Context, player handoff.PlayerID, name string, wait time.Duration) (*handoff.Grant, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	r := d.newRequest(joinRequest)
 	result, err := d.ask(ctx, player, r, handoff.Join{Request: r.id, Name: name, Deadline: r.begun.Add(wait)})
-	return resultAs[*handoff.Grant](result, err)
+	grant, err := resultAs[*handoff.Grant](result, err)
+	if grant != nil && ctx.Err() != nil {
+		d.order(player, handoff.CancelJoin{Request: r.id})
+		return nil, ctx.Err()
+	}
+	return grant, err
 }
 
 // Confirm reports whether the game applied what Join delivered. Errors are as

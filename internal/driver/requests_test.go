@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,21 +86,27 @@ func TestCancelledJoinIsWithdrawn(t *testing.T) {
 	})
 }
 
-// TestGrantWinsOverHangingUp has the context end in the very step that grants:
-// the grant must not get lost.
-func TestGrantWinsOverHangingUp(t *testing.T) {
+// TestGrantNobodyReceivesIsGivenBack has the context end in the very step that
+// grants: the caller cannot learn of the session, so it must not stay (T12).
+func TestGrantNobodyReceivesIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
+			var cancelled atomic.Int32
 			ctx, cancel := context.WithCancel(t.Context())
 			b := newBench(t, machine(func(s state, _ time.Time, event handoff.Event) (state, []handoff.Action) {
 				if _, ok := event.(handoff.CancelJoin); ok {
-					t.Error("a join that had been answered was cancelled")
+					cancelled.Add(1)
+					return s, nil
 				}
 				cancel()
 				return s, accept(event)
 			}), driver.Config{})
-			if _, err := b.Join(ctx, playerNumber(1), "p", time.Minute); err != nil {
-				t.Errorf("got %v, want the grant", err)
+			if _, err := b.Join(ctx, playerNumber(1), "p", time.Minute); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want the context's error", err)
+			}
+			synctest.Wait()
+			if got := cancelled.Load(); got != 1 {
+				t.Errorf("the join was cancelled %d times, want 1", got)
 			}
 		}
 	})
