@@ -99,6 +99,7 @@ func TestGrantNobodyReceivesIsGivenBack(t *testing.T) {
 					return s, nil
 				}
 				cancel()
+				s.idle = false
 				return s, accept(event)
 			}), driver.Config{})
 			if _, err := b.Join(ctx, playerNumber(1), "p", time.Minute); !errors.Is(err, context.Canceled) {
