@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/redis/go-redis/v9"
@@ -41,14 +42,29 @@ func runCommand() *cli.Command {
 			if err := loaded.CheckFiles(); err != nil {
 				return err
 			}
-			signals := make(chan os.Signal, 2)
-			signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-			defer signal.Stop(signals)
 			logger := newLogger(loaded.Log, cmd.Root().ErrWriter)
+			signals := watchSignals(func() { os.Exit(exitAborted) })
 			redis.SetLogger(redisLogger{logger.Named("redis")})
 			return ended(runWorker(ctx, workerOptions{config: loaded, logger: logger, signals: signals}))
 		},
 	}
+}
+
+// abortGrace is what an aborted worker has to close its files in.
+const abortGrace = time.Second
+
+// watchSignals returns the signals that stop the worker, for the rest of the
+// program's life. Soon after the second one it calls abort, whatever the worker
+// still waits for.
+func watchSignals(abort func()) <-chan os.Signal {
+	caught, signals := make(chan os.Signal, 2), make(chan os.Signal, 2)
+	signal.Notify(caught, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		signals <- <-caught
+		signals <- <-caught
+		time.AfterFunc(abortGrace, abort)
+	}()
+	return signals
 }
 
 // newLogger returns the root of all loggers; each package gets a name below it.

@@ -47,6 +47,9 @@ func ParsePlayerID(text string) (PlayerID, error) {
 // String returns the lower-case dashed form.
 func (p PlayerID) String() string { return formatUUID(p) }
 
+// MarshalText makes logs and JSON show the text form.
+func (p PlayerID) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
 // SnapshotID names one snapshot for good: every version has its own, also a
 // restored copy of an older one (HuskSync issue 275).
 type SnapshotID [16]byte
@@ -63,6 +66,9 @@ func ParseSnapshotID(text string) (SnapshotID, error) {
 
 // String returns the lower-case dashed form.
 func (s SnapshotID) String() string { return formatUUID(s) }
+
+// MarshalText makes logs and JSON show the text form.
+func (s SnapshotID) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // IsZero reports whether no snapshot is named.
 func (s SnapshotID) IsZero() bool { return s == SnapshotID{} }
@@ -107,6 +113,9 @@ func (s SessionID) String() string {
 	}
 	return s.Player.String() + "." + strconv.FormatInt(int64(s.Fence), 10)
 }
+
+// MarshalText makes logs and JSON show the text form.
+func (s SessionID) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // ParseSessionID reads what String writes. It returns ErrBadSessionID for
 // anything else.

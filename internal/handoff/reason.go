@@ -87,6 +87,9 @@ func (r Reason) String() string {
 	return reasons[r].name
 }
 
+// MarshalText makes logs and JSON show the name.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // Explain returns one sentence for people, without names.
 func (r Reason) Explain() string {
 	if int(r) >= len(reasons) || reasons[r].text == "" {

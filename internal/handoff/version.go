@@ -38,5 +38,8 @@ func (v Version) IsZero() bool { return v == Version{} }
 // String returns "fence/sequence", as logs and tables show it.
 func (v Version) String() string { return fmt.Sprintf("%d/%d", v.Fence, v.Sequence) }
 
+// MarshalText makes logs and JSON show the text form.
+func (v Version) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
 // String returns the number in decimal.
 func (f Fence) String() string { return strconv.FormatInt(int64(f), 10) }
