@@ -28,4 +28,4 @@ var (
 
 // ErrInvalid is returned by Pack when a snapshot breaks a limit or lacks a
 // field that every snapshot has. The error text names the field.
-var ErrInvalid = fmt.Errorf("snapshotcodec: snapshot cannot be packed: %w", handoff.ErrUnacceptable)
+var ErrInvalid = fmt.Errorf("snapshotcodec: %w", handoff.ErrUnacceptable)

@@ -59,7 +59,7 @@ func ExampleCodec_Pack() {
 	fmt.Println(errors.Is(err, snapshotcodec.ErrInvalid), err)
 	// Output:
 	// true 5051 bytes of data, 5000 of them in "game:map", the limit is 4096: snapshot is larger than snapshots.max_size
-	// true snapshotcodec: snapshot cannot be packed: save cause has 38 bytes, the limit is 32
+	// true snapshotcodec: unacceptable snapshot: save cause has 38 bytes, the limit is 32
 }
 
 func ExampleCodec_Append() {

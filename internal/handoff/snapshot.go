@@ -27,7 +27,7 @@ var (
 	ErrTooLarge = errors.New("snapshot is larger than snapshots.max_size")
 	// ErrUnacceptable is returned when a snapshot breaks a rule about its parts,
 	// so that storing it again would fail again.
-	ErrUnacceptable = errors.New("snapshot cannot be stored as it is")
+	ErrUnacceptable = errors.New("unacceptable snapshot")
 	// ErrDamaged is returned when stored bytes are not a sound snapshot of the
 	// player they are filed under. They are never applied and never deleted.
 	ErrDamaged = errors.New("stored snapshot is damaged")

@@ -24,7 +24,10 @@ func TestGetStatus(t *testing.T) {
 		Redis: errors.New("connection refused"), EventsReason: "CONFIG is forbidden", SettleUntil: until, Draining: true,
 	}
 	b.game.setState(localapi.GameState{Open: true, Attached: true, Game: localapi.Game{Boot: "b", Platform: "bukkit", Version: "1.21.4"}})
-	b.sessions.summaries = []handoff.Summary{{Phase: "present"}, {Phase: "waiting"}, {Phase: "present"}}
+	b.sessions.summaries = []handoff.Summary{
+		{Phase: "present", Live: true}, {Phase: "waiting", Since: until}, {Phase: "present", Live: true},
+		{Phase: "absent"}, // remembered for late calls only
+	}
 	status, err := b.client.Admin.GetStatus(t.Context(), &v1.GetStatusRequest{})
 	if err != nil {
 		t.Fatalf("GetStatus: %v", err)
@@ -68,7 +71,7 @@ func TestListSessions(t *testing.T) {
 		player := handoff.PlayerID{byte(n * 37)}
 		want = append(want, player.String())
 		b.sessions.summaries = append(b.sessions.summaries, handoff.Summary{
-			Player: player, Name: fmt.Sprintf("p%d", n), Phase: "present", Session: handoff.SessionID{Player: player, Fence: 3},
+			Player: player, Name: fmt.Sprintf("p%d", n), Phase: "present", Live: true, Session: handoff.SessionID{Player: player, Fence: 3},
 			Live: true, Confirmed: true, Busy: true, Unstored: 2, Since: since, Version: handoff.Version{Fence: 3, Sequence: 4}, Holder: "lobby",
 		})
 	}

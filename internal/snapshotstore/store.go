@@ -44,7 +44,7 @@ const (
 // ErrIDReused are about the arguments: repeating the call gives them again.
 var (
 	// ErrInvalid is returned when an argument cannot be stored or looked up.
-	ErrInvalid = fmt.Errorf("snapshotstore: invalid argument: %w", handoff.ErrUnacceptable)
+	ErrInvalid = fmt.Errorf("snapshotstore: %w", handoff.ErrUnacceptable)
 	// ErrIDReused is returned when a snapshot ID is taken by a snapshot with
 	// other content, or by one stored in a role that was not asked for.
 	ErrIDReused = fmt.Errorf("snapshotstore: snapshot id is taken: %w", handoff.ErrUnacceptable)
