@@ -34,6 +34,8 @@ type redisServer interface {
 	// Address is host:port; dial is nil for the network.
 	address() string
 	dial() func(ctx context.Context, network, address string) (net.Conn, error)
+	// login gives a worker what it needs to log in.
+	login(c *config.Config)
 	// client talks to it behind the workers' backs.
 	client() *redis.Client
 	// restart ends the server and starts it again, with or without its data.
@@ -67,9 +69,14 @@ func (s *devServer) address() string { return "embedded:6379" }
 func (s *devServer) dial() func(context.Context, string, string) (net.Conn, error) {
 	return s.server.Dialer()
 }
+func (s *devServer) login(*config.Config)  {}
 func (s *devServer) client() *redis.Client { return s.own }
-func (s *devServer) restart(keepData bool) { s.server.Restart(keepData) }
 func (s *devServer) cutEvents()            { s.server.DropPubSub() }
+func (s *devServer) restart(keepData bool) {
+	if err := s.server.Restart(keepData); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
 // network is a cluster of workers in this process, over their real local API.
 type network struct {
@@ -100,6 +107,7 @@ func (n *network) config(id string) config.Config {
 	c := config.Default()
 	c.Server.ID, c.Server.ClusterID = id, "test"
 	c.Redis.Addresses = []string{n.redis.address()}
+	n.redis.login(&c)
 	c.Sync.Settle = 1500 * time.Millisecond
 	c.Sync.Lockstep.LeaseTTL = 3 * time.Second
 	c.Sync.SafetyPoll = 29 * time.Second // Tests of events must not be saved by it.

@@ -137,6 +137,8 @@ func playSlowHolder(t *testing.T, n *network) {
 func playEventsCut(t *testing.T, n *network) {
 	n.change = func(c *config.Config) { c.Sync.SafetyPoll = time.Second }
 	a, b := n.start("a"), n.start("b")
+	var cuts sync.WaitGroup
+	defer cuts.Wait()
 	for round := range 6 {
 		player := playerNumber(round)
 		session := a.enter(player).SessionId
@@ -148,7 +150,7 @@ func playEventsCut(t *testing.T, n *network) {
 			n.redis.cutEvents() // while it waits
 		}
 		if round == 2 {
-			go n.redis.cutEvents() // in the same moment
+			cuts.Go(n.redis.cutEvents) // in the same moment
 		}
 		a.mustQuit(session, strconv.Itoa(round))
 		if round == 3 {
