@@ -71,7 +71,7 @@ func TestListSessions(t *testing.T) {
 		player := handoff.PlayerID{byte(n * 37)}
 		want = append(want, player.String())
 		b.sessions.summaries = append(b.sessions.summaries, handoff.Summary{
-			Player: player, Name: fmt.Sprintf("p%d", n), Phase: "present", Live: true, Session: handoff.SessionID{Player: player, Fence: 3},
+			Player: player, Name: fmt.Sprintf("p%d", n), Phase: "present", Session: handoff.SessionID{Player: player, Fence: 3},
 			Live: true, Confirmed: true, Busy: true, Unstored: 2, Since: since, Version: handoff.Version{Fence: 3, Sequence: 4}, Holder: "lobby",
 		})
 	}
