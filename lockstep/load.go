@@ -63,8 +63,12 @@ func (st *step) onNewestRead(e handoff.NewestRead) {
 func (st *step) load() {
 	w := st.s.wait
 	switch {
-	case !w.read.done || w.allowing:
+	case w.allowing:
 		return
+	case !w.read.done:
+		if w.update != nil {
+			st.setTimer(handoff.TimerRead, st.config.ReadTimeout)
+		}
 	case w.read.since < w.granted && (w.update == nil || w.read.stale):
 		// The read is older than the grant, and Redis has nothing or perhaps
 		// something old: the holder may have stored something in between.
@@ -78,9 +82,23 @@ func (st *step) load() {
 	case errors.Is(w.read.err, handoff.ErrDamaged) || w.update == nil:
 		st.refuseJoin(unreadable(w.read.err))
 	default:
-		st.note(handoff.NoteWithoutDatabase, w.read.err.Error())
-		st.loadNewer(w.update, nil)
+		st.loadUnchecked(w.read.err.Error())
 	}
+}
+
+// onReadTimeout goes on without the database, when Redis has the data: the
+// handoff does not wait for a slow one.
+func (st *step) onReadTimeout() {
+	if st.s.phase == PhaseLoading && !st.s.wait.allowing && !st.s.wait.read.done && st.s.wait.update != nil {
+		st.loadUnchecked("it did not answer in time")
+	}
+}
+
+// loadUnchecked delivers a data_update that nothing compared with the database:
+// the one exception of law L2, which operators count.
+func (st *step) loadUnchecked(why string) {
+	st.note(handoff.NoteWithoutDatabase, why)
+	st.loadNewer(st.s.wait.update, nil)
 }
 
 // loadNewer picks the newer of the two; at least one is there.
@@ -104,6 +122,7 @@ func (st *step) loadNewer(update, row *handoff.Snapshot) {
 // too (rule R6).
 func (st *step) raise(floor handoff.Fence) {
 	st.s.session = nil
+	st.do(handoff.StopTimer{Timer: handoff.TimerRead})
 	st.hold(func(w *wait) { w.floor, w.unsure = floor, true })
 	st.claim()
 }
@@ -125,7 +144,7 @@ func (st *step) deliver(source handoff.Source, snapshot *handoff.Snapshot) {
 		}
 	})
 	st.reply(j.request, grant)
-	st.do(handoff.StopTimer{Timer: handoff.TimerDeadline})
+	st.do(handoff.StopTimer{Timer: handoff.TimerDeadline}, handoff.StopTimer{Timer: handoff.TimerRead})
 	st.setTimer(handoff.TimerConfirm, st.config.ConfirmTimeout)
 	st.s.join, st.s.wait = nil, nil
 	st.s.phase = PhaseDelivered

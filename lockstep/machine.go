@@ -11,6 +11,7 @@ import (
 // Defaults of Config.
 const (
 	DefaultSettle         = 3 * time.Second
+	DefaultReadTimeout    = 250 * time.Millisecond
 	DefaultConfirmTimeout = time.Minute
 	DefaultRemember       = time.Minute
 )
@@ -45,6 +46,10 @@ type Config struct {
 	// forgotten, but the database knows, is left to a possible holder. Zero
 	// means DefaultSettle.
 	Settle time.Duration
+	// ReadTimeout is database.read_timeout: how long a join that has a
+	// data_update waits for the database to compare it with. One that has none
+	// waits until its deadline. Zero means DefaultReadTimeout.
+	ReadTimeout time.Duration
 	// ConfirmTimeout is how long a delivered session may stay unconfirmed.
 	// Zero means DefaultConfirmTimeout.
 	ConfirmTimeout time.Duration
@@ -73,6 +78,7 @@ func New(config Config) (*Machine, error) {
 		unset time.Duration
 	}{
 		{"Settle", &config.Settle, DefaultSettle},
+		{"ReadTimeout", &config.ReadTimeout, DefaultReadTimeout},
 		{"ConfirmTimeout", &config.ConfirmTimeout, DefaultConfirmTimeout},
 		{"Remember", &config.Remember, DefaultRemember},
 	} {
@@ -165,6 +171,8 @@ func (st *step) onTimer(timer handoff.Timer) {
 		}
 	case handoff.TimerConfirm:
 		st.onConfirmTimeout()
+	case handoff.TimerRead:
+		st.onReadTimeout()
 	}
 }
 

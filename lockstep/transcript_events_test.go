@@ -67,6 +67,7 @@ var timerNames = [...]string{
 	handoff.TimerStore:    "store",
 	handoff.TimerForget:   "forget",
 	handoff.TimerConfirm:  "confirm",
+	handoff.TimerRead:     "read",
 }
 
 // named finds the enum value whose String stands as a bare word.

@@ -107,7 +107,7 @@ func (w *world) passTime() bool {
 	var which handoff.Timer
 	next := w.now.Add(time.Second)
 	for _, s := range w.servers {
-		for timer := handoff.TimerDeadline; timer <= handoff.TimerConfirm; timer++ {
+		for timer := handoff.TimerDeadline; timer <= handoff.TimerRead; timer++ {
 			if at, set := s.timers[timer]; set && (owner == nil || at.Before(next)) {
 				next, owner, which = at, s, timer
 			}

@@ -49,7 +49,7 @@ func (st *step) send() {
 // refusal, or a receipt for the version last accepted.
 func (st *step) release(requests []handoff.RequestID, refusal *handoff.Refusal) {
 	st.s.wait = nil
-	st.do(handoff.StopTimer{Timer: handoff.TimerConfirm})
+	st.do(handoff.StopTimer{Timer: handoff.TimerConfirm}, handoff.StopTimer{Timer: handoff.TimerRead})
 	st.startWrite(&write{kind: writeRelease, requests: requests, refusal: refusal})
 }
 

@@ -212,7 +212,8 @@ func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
 // build puts the machine, the driver and the API together. Nothing runs yet.
 func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcodec.Codec, metrics *lifecycle.Metrics) error {
 	machine, err := lockstep.New(lockstep.Config{
-		Server: w.owner.Server, Settle: w.config.Sync.Settle, ConfirmTimeout: w.config.Game.ConfirmTimeout,
+		Server: w.owner.Server, Settle: w.config.Sync.Settle, ReadTimeout: w.config.Database.ReadTimeout,
+		ConfirmTimeout: w.config.Game.ConfirmTimeout,
 	})
 	if err != nil {
 		return err
@@ -229,7 +230,7 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 		Watcher: watchAdapter{w.watcher, space},
 		Gate:    w.settle,
 		Game:    game,
-	}, driver.Config{ReadTimeout: w.config.Database.ReadTimeout, Logger: w.logger.Named("driver"), Registerer: w.registry})
+	}, driver.Config{Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.link = gamelink.New(w.driver, gamelink.Config{Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink")})
 	w.onClose("end the game link", func() error { w.link.Close(); return nil })

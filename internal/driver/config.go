@@ -10,7 +10,7 @@ import (
 // The defaults of Config.
 const (
 	DefaultRedisTimeout = 5 * time.Second
-	DefaultReadTimeout  = 250 * time.Millisecond
+	DefaultReadTimeout  = 10 * time.Second
 	DefaultStoreTimeout = 10 * time.Second
 	DefaultMaxClaims    = 8
 	DefaultMaxRedisOps  = 12
@@ -23,8 +23,8 @@ const (
 type Config struct {
 	// RedisTimeout ends one operation on Redis; default 5 s.
 	RedisTimeout time.Duration
-	// ReadTimeout ends one read of the database (database.read_timeout);
-	// default 250 ms.
+	// ReadTimeout ends one read of the database; default 10 s. How long a join
+	// waits for it is the machine's to say.
 	ReadTimeout time.Duration
 	// StoreTimeout ends one write to the database; default 10 s.
 	StoreTimeout time.Duration

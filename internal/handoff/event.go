@@ -247,6 +247,8 @@ const (
 	TimerForget
 	// TimerConfirm releases a delivered session that the game never confirmed.
 	TimerConfirm
+	// TimerRead ends the wait for the database where Redis has the data.
+	TimerRead
 )
 
 func (Join) isEvent()         {}
