@@ -178,7 +178,8 @@ func (st *step) leaseSeenAgain(e handoff.LeaseChecked) {
 	case e.Err != nil:
 		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry, Err: e.Err})
 	case !e.Present || len(st.s.deferred) > 0:
-		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonSettling, RetryAfter: st.config.Settle})
+		// The join stays: it starts anew once the grant is given back.
+		st.release(nil, &handoff.Refusal{Reason: handoff.ReasonSettling, RetryAfter: st.config.Settle})
 	default:
 		st.hold(func(w *wait) { w.allowing = false })
 		st.load()
