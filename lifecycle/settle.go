@@ -9,7 +9,7 @@ import (
 )
 
 // DefaultSettle is sync.settle when nothing is configured.
-const DefaultSettle = 3 * time.Second
+const DefaultSettle = 4 * time.Second
 
 // Cause says why a settle period begins. It is a label of the metric, so
 // callers use the constants.

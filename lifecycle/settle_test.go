@@ -14,7 +14,7 @@ import (
 )
 
 func newSettle(log hclog.Logger) *lifecycle.Settle {
-	return lifecycle.NewSettle(lifecycle.SettleConfig{Logger: log, Metrics: lifecycle.NewMetrics(prometheus.NewRegistry())})
+	return lifecycle.NewSettle(lifecycle.SettleConfig{Period: 3 * time.Second, Logger: log, Metrics: lifecycle.NewMetrics(prometheus.NewRegistry())})
 }
 
 func wantGate(t *testing.T, settle *lifecycle.Settle, open bool) {

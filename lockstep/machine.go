@@ -10,7 +10,7 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultSettle         = 3 * time.Second
+	DefaultSettle         = 4 * time.Second
 	DefaultReadTimeout    = 250 * time.Millisecond
 	DefaultConfirmTimeout = time.Minute
 	DefaultRemember       = time.Minute

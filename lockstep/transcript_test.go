@@ -101,7 +101,7 @@ var (
 
 func newMachine(t testing.TB) *lockstep.Machine {
 	t.Helper()
-	machine, err := lockstep.New(lockstep.Config{Server: "a"})
+	machine, err := lockstep.New(lockstep.Config{Server: "a", Settle: settle})
 	if err != nil {
 		t.Fatal(err)
 	}
