@@ -40,11 +40,14 @@ var (
 	ErrAborted = errors.New("lifecycle: the drain was cut off by a second signal")
 )
 
-// UndrainedError says what a drain left behind. The next run of this server
-// clears it.
+// UndrainedError says whom a drain did not bring to an orderly end. What it left
+// in Redis is cleared by the next run of this server.
 type UndrainedError struct {
 	// Players still had a live session or a write under way.
 	Players []handoff.Summary
+	// Unsaved players were released without a final save: their data is what
+	// was accepted last.
+	Unsaved []handoff.Summary
 	// Checkouts counts players on server_checkouts who could not be cleared.
 	Checkouts int
 	// Err is why, where there is a cause beyond the lack of time.
@@ -53,23 +56,31 @@ type UndrainedError struct {
 
 // Error names the first few players.
 func (e *UndrainedError) Error() string {
-	const most = 10
-	var names []string
-	for _, player := range e.Players[:min(most, len(e.Players))] {
-		names = append(names, player.Player.String())
-	}
-	text := fmt.Sprintf("%s: %d players not drained, %d checkouts not cleared", ErrUndrained, len(e.Players), e.Checkouts)
-	if len(names) > 0 {
-		text += " (" + strings.Join(names, ", ")
-		if len(e.Players) > most {
-			text += ", ..."
-		}
-		text += ")"
+	text := fmt.Sprintf("%s: %d players not drained%s, %d checkouts not cleared", ErrUndrained,
+		len(e.Players), firstNames(e.Players), e.Checkouts)
+	if len(e.Unsaved) > 0 {
+		text += fmt.Sprintf(", %d players released without a final save%s", len(e.Unsaved), firstNames(e.Unsaved))
 	}
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
 	return text
+}
+
+// firstNames lists the first few players in brackets, "" when there are none.
+func firstNames(players []handoff.Summary) string {
+	const most = 10
+	if len(players) == 0 {
+		return ""
+	}
+	var names []string
+	for _, player := range players[:min(most, len(players))] {
+		names = append(names, player.Player.String())
+	}
+	if len(players) > most {
+		names = append(names, "...")
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 // Unwrap returns ErrUndrained and the cause.
@@ -248,6 +259,7 @@ func (d *Drain) drain(ctx, saves context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	unsaved := d.unsaved()
 	d.driver.EndAll(handoff.EndDraining)
 	// Without a game all the time is left for writes that are under way.
 	last := deadline
@@ -262,7 +274,14 @@ func (d *Drain) drain(ctx, saves context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return d.report(began, players, checkouts, err)
+	return d.report(began, &UndrainedError{Players: players, Unsaved: unsaved, Checkouts: checkouts, Err: err})
+}
+
+// unsaved returns the players whose final save has not even begun.
+func (d *Drain) unsaved() []handoff.Summary {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return slices.DeleteFunc(d.driver.WaitQuiet(now), func(s handoff.Summary) bool { return !s.Live || s.Leaving })
 }
 
 // waitQuiet waits until the driver has nothing to do any more, and returns those
@@ -307,19 +326,23 @@ func (d *Drain) confirm(ctx context.Context) error {
 	}
 }
 
-func (d *Drain) report(began time.Time, players []handoff.Summary, checkouts int, err error) error {
+func (d *Drain) report(began time.Time, left *UndrainedError) error {
 	took := time.Since(began).Round(time.Millisecond)
-	if len(players) == 0 && checkouts == 0 && err == nil {
-		d.log.Info("drained", "took", took)
+	if len(left.Players)+len(left.Unsaved)+left.Checkouts == 0 && left.Err == nil {
+		d.log.Info("drained", "took", took.String())
 		return nil
 	}
-	d.metrics.undrained.Add(float64(len(players)))
+	d.metrics.undrained.Add(float64(len(left.Players)))
 	const most = 100
-	for _, p := range players[:min(most, len(players))] {
+	for _, p := range left.Unsaved[:min(most, len(left.Unsaved))] {
+		d.log.Error("player was released without a final save", "player", p.Player, "name", p.Name, "phase", p.Phase,
+			"last-accepted", p.Version)
+	}
+	for _, p := range left.Players[:min(most, len(left.Players))] {
 		d.log.Error("player was not drained", "player", p.Player, "name", p.Name, "phase", p.Phase,
 			"checkout-left", p.Live, "not-in-database", p.Unstored, "last-accepted", p.Version)
 	}
-	d.log.Error("stopped with work left, the next run of this server clears it",
-		"players", len(players), "checkouts", checkouts, "took", took)
-	return &UndrainedError{Players: players, Checkouts: checkouts, Err: err}
+	d.log.Error("stopped before everything was drained; what is left in redis is cleared by the next run of this server",
+		"players", len(left.Players), "without-final-save", len(left.Unsaved), "checkouts", left.Checkouts, "took", took.String())
+	return left
 }

@@ -35,17 +35,25 @@ func TestDrainWithoutGame(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		w, _ := inside(t, b)
 		began := time.Now()
-		if err := w.stop(); err != nil {
-			t.Error(err)
-		}
+		wantUnsaved(t, w.stop(), 10)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("took %v, waiting for saves that cannot come", took)
 		}
 		w.store.wantHolder(t, "", players(0, 10)...)
 		w.store.wantListed(t)
 		w.wantLease(b, false)
-		wantLogged(t, w.log, "stopping: signal=interrupt", "drained: took=")
+		wantLogged(t, w.log, "stopping: signal=interrupt", "player was released without a final save")
 	})
+}
+
+// wantUnsaved fails unless everything was released, and this many players without
+// a final save.
+func wantUnsaved(t *testing.T, err error, unsaved int) {
+	t.Helper()
+	left, ok := errors.AsType[*lifecycle.UndrainedError](err)
+	if !ok || len(left.Unsaved) != unsaved || len(left.Players) != 0 || left.Checkouts != 0 || left.Err != nil {
+		t.Errorf("got %v, want %d players without a final save and nothing else", err, unsaved)
+	}
 }
 
 func TestDrainGameThatDoesNotReact(t *testing.T) {
@@ -56,9 +64,7 @@ func TestDrainGameThatDoesNotReact(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if err := w.stop(); err != nil {
-			t.Error(err)
-		}
+		wantUnsaved(t, w.stop(), 10)
 		if took := time.Since(began); took < b.drain || took > b.drain+time.Second {
 			t.Errorf("took %v, want the drain timeout", took)
 		}
@@ -254,9 +260,7 @@ func TestDrainRidesOutAHiccup(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		if err := w.stop(); err != nil {
-			t.Error(err)
-		}
+		wantUnsaved(t, w.stop(), 10)
 		w.store.wantHolder(t, "", players(0, 10)...)
 		w.wantLease(b, false)
 	})
@@ -319,5 +323,5 @@ func ExampleDrain() {
 	fmt.Println(left)
 	// Output:
 	// true
-	// lifecycle: stopped with work left: 1 players not drained, 0 checkouts not cleared (01000000-0000-0000-0000-000000000001): redis does not answer
+	// lifecycle: stopped with work left: 1 players not drained (01000000-0000-0000-0000-000000000001), 0 checkouts not cleared: redis does not answer
 }

@@ -287,7 +287,7 @@ func (l *Lease) noteFailure(err error) {
 	}
 	if l.term != (term{}) && !l.term.valid(now) {
 		l.term = term{}
-		l.log.Error("server lease has run out, other servers may take over our players", "error", err)
+		l.log.Error("server lease has run out, operators of other servers may free our players", "error", err)
 	}
 }
 

@@ -282,7 +282,5 @@ func emptyRestartScenario(t *testing.T, b *backend) {
 	if !w.lease.Held() {
 		t.Error("the lease is not held")
 	}
-	if err := w.stop(); err != nil {
-		t.Error(err)
-	}
+	wantUnsaved(t, w.stop(), 10)
 }

@@ -189,6 +189,8 @@ func (st *step) onConfirmTimeout() {
 	switch {
 	case st.s.session == nil || st.s.session.confirmed:
 	case st.s.phase == PhaseDelivered:
+		st.note(handoff.NoteNotConfirmed, "")
+		st.do(handoff.TellLost{Session: st.s.sessionID(), Reason: handoff.ReasonNotConfirmedInTime})
 		st.release(nil, &handoff.Refusal{Reason: handoff.ReasonNotConfirmedInTime})
 	case st.s.phase == PhaseVerifying:
 		st.putOff(0, handoff.TimerFired{Timer: handoff.TimerConfirm})

@@ -232,6 +232,7 @@ func (s State) Summary() handoff.Summary {
 		sum.Session = s.sessionID()
 		sum.Live = true
 		sum.Confirmed = s.session.confirmed
+		sum.Leaving = s.leaving()
 		sum.Since = s.session.since
 		sum.Version = s.session.version
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/internal/localapi"
 )
 
 func checkConfigCommand() *cli.Command {
@@ -30,7 +31,7 @@ func checkConfig(_ context.Context, cmd *cli.Command) error {
 	}
 	settings, err := config.Load(config.Source{File: cmd.String("config")})
 	if err == nil {
-		err = settings.CheckFiles()
+		err = checkFiles(settings)
 	}
 	out := cmd.Root().Writer
 	switch {
@@ -48,6 +49,20 @@ func checkConfig(_ context.Context, cmd *cli.Command) error {
 	}
 	_, err = fmt.Fprintln(out, "\nno problems")
 	return err
+}
+
+// checkFiles reads every file that the configuration names, as run will.
+func checkFiles(settings config.Config) error {
+	if err := settings.CheckFiles(); err != nil {
+		return err
+	}
+	if settings.API.TokenFile == "" {
+		return nil
+	}
+	if err := localapi.CheckToken(settings.API.TokenFile); err != nil {
+		return fmt.Errorf("api.token_file: %w", err)
+	}
+	return nil
 }
 
 // checked is what check-config --json prints.

@@ -138,6 +138,10 @@ func describeUpdate(update *v1.StoredUpdate) string {
 	if update == nil {
 		return "none"
 	}
+	if update.GetVersion().GetFence() == 0 {
+		return fmt.Sprintf("DAMAGED: %s that are no snapshot; joins are refused until an operator decides, see docs/operations.md",
+			humanize.IBytes(uint64(max(0, update.GetSize()))))
+	}
 	stays := "until the database has it"
 	if update.GetExpiresIn() != nil {
 		stays = "for " + roughly(update.GetExpiresIn().AsDuration())

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/internal/localapi"
 )
 
 // Exit codes, as `syncworker --help` documents them.
@@ -49,7 +50,7 @@ func exitCode(err error) int {
 	if _, usage := errors.AsType[*usageError](err); usage {
 		return exitUsage
 	}
-	if _, refused := errors.AsType[*config.Error](err); refused {
+	if _, refused := errors.AsType[*config.Error](err); refused || errors.Is(err, localapi.ErrBadToken) {
 		return exitUsage
 	}
 	return exitError

@@ -19,7 +19,7 @@ import (
 )
 
 const runText = "Runs the worker of one game server until it is told to stop.\n\n" +
-	"On SIGTERM or SIGINT no further player is taken, the game server is asked for the final saves, and each player is\n" +
+	"On SIGTERM, SIGINT or SIGHUP no further player is taken, the game server is asked for the final saves, and each player is\n" +
 	"given back after its own save, for at most shutdown.drain_timeout. A second signal ends the worker at once.\n\n" +
 	"Examples:\n" +
 	"  syncworker run -config survival-1.hcl\n" +
@@ -39,7 +39,7 @@ func runCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := loaded.CheckFiles(); err != nil {
+			if err := checkFiles(loaded); err != nil {
 				return err
 			}
 			logger := newLogger(loaded.Log, cmd.Root().ErrWriter)
@@ -58,7 +58,7 @@ const abortGrace = time.Second
 // still waits for.
 func watchSignals(abort func()) <-chan os.Signal {
 	caught, signals := make(chan os.Signal, 2), make(chan os.Signal, 2)
-	signal.Notify(caught, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	go func() {
 		signals <- <-caught
 		signals <- <-caught

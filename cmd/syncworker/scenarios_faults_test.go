@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
 	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/lifecycle"
 )
 
 func testLogger(t *testing.T) hclog.Logger {
@@ -68,13 +70,7 @@ func playRestartedWhileWaiting(t *testing.T, n *network) {
 	session := a.enter(player).SessionId
 	answers := b.waiting(player)
 	n.redis.restart(true)
-	left, err := a.quit(session, capturing("sword"))
-	for range 20 { // Redis may not be back yet: the game repeats its final save.
-		if connect.CodeOf(err) != connect.CodeUnavailable {
-			break
-		}
-		left, err = a.quit(session, capturing("sword"))
-	}
+	left, err := a.quitInTime(session, "sword")
 	if err != nil || left.State != v1.SaveState_SAVE_STATE_CURRENT {
 		t.Fatalf("quit got %v, %v", left, err)
 	}
@@ -167,8 +163,10 @@ func playDrain(t *testing.T, n *network) {
 	a.mustQuit(session, "final")
 	wantData(t, b.got(waitsSaved), v1.Source_SOURCE_UPDATE, "final")
 	wantData(t, b.got(waitsUnsaved), v1.Source_SOURCE_UPDATE, "autosave")
-	if err := a.end(); err != nil {
-		t.Errorf("the worker ended with %v", err)
+	err = a.end()
+	if left, ok := errors.AsType[*lifecycle.UndrainedError](err); !ok || len(left.Unsaved) != 1 ||
+		left.Unsaved[0].Player != unsaved || len(left.Players)+left.Checkouts != 0 {
+		t.Errorf("the worker ended with %v, want the player named who was not saved", err)
 	}
 	for _, key := range []string{n.space.Lease("a"), n.space.Checkouts("a")} {
 		if n.redis.client().Exists(context.Background(), key).Val() != 0 {

@@ -57,7 +57,7 @@ func describeLease(held bool) string {
 	if held {
 		return "held"
 	}
-	return "MISSING: other servers may take over this server's players"
+	return "MISSING: redis does not say that this worker lives"
 }
 
 func describeHealth(health *v1.Health) string {

@@ -242,10 +242,33 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease, lifecycle.DrainConfig{
 		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
+	w.registerGauges()
 	w.settle.OnBegin(w.driver.VerifyAll)
 	w.settle.OnBegin(w.sweeper.Recheck)
 	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
 	return w.buildAPI()
+}
+
+// registerGauges tells what no single package knows.
+func (w *worker) registerGauges() {
+	for name, gauge := range map[string]struct {
+		help string
+		on   func() bool
+	}{
+		"lease_held":    {"1 while this worker's lease is in redis beyond doubt.", w.lease.Held},
+		"game_attached": {"1 while a game is attached, or was within game.grace.", w.link.Attached},
+		"settled":       {"1 while joins are granted, 0 during a settle period.", func() bool { _, ok := w.settle.Settled(time.Now()); return ok }},
+		"draining":      {"1 once the worker has begun to stop.", w.driver.Draining},
+	} {
+		w.registry.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Namespace: "syncworker", Subsystem: "worker", Name: name, Help: gauge.help},
+			func() float64 {
+				if gauge.on() {
+					return 1
+				}
+				return 0
+			}))
+	}
 }
 
 func (w *worker) buildAPI() error {

@@ -22,7 +22,7 @@ func (w *worker) Status(ctx context.Context) localapi.Status {
 	status := localapi.Status{
 		Cluster: w.config.Server.ClusterID, Mode: w.owner.Mode, Version: w.owner.Version,
 		Incarnation: w.owner.Incarnation, Started: w.started, LeaseHeld: w.lease.Held(),
-		Events: watching.Level == events.LevelEvents, EventsReason: watching.Reason,
+		Draining: w.driver.Draining(), Events: watching.Level == events.LevelEvents, EventsReason: watching.Reason,
 	}
 	var looks sync.WaitGroup
 	looks.Go(func() { status.Redis = w.client.Ping(ctx).Err() })
@@ -48,6 +48,12 @@ func (w *worker) checks() []check {
 		{"api", func(context.Context) error {
 			if w.api.Addr() == nil {
 				return errors.New("does not listen yet")
+			}
+			return nil
+		}},
+		{"joins", func(context.Context) error {
+			if w.driver.Draining() {
+				return errors.New("refused: the worker is stopping")
 			}
 			return nil
 		}},

@@ -166,7 +166,7 @@ func (c *Config) storageOptions() []option {
 		{
 			key: "snapshots.backup_frequency", value: &c.Snapshots.BackupFrequency,
 			limit: between[time.Duration]{0, 30 * 24 * time.Hour},
-			about: "Least distance between two kept snapshots: within it, a new save replaces the previous one. 0s keeps every save.",
+			about: "Of each period of this length one save is kept, its last one, besides the newest of all. 0s keeps every save.",
 		},
 		{
 			key: "snapshots.update_ttl", value: &c.Snapshots.UpdateTTL,

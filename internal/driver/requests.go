@@ -221,6 +221,9 @@ func (d *Driver) answerError(r *request, err error) {
 	r.done <- answer{err: err}
 }
 
+// Draining reports whether StopJoins was called.
+func (d *Driver) Draining() bool { return d.draining.Load() }
+
 // StopJoins refuses joins with ReasonDraining from now on, those that wait
 // included. It returns before the machines have heard of it.
 func (d *Driver) StopJoins() {

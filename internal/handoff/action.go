@@ -133,6 +133,8 @@ const (
 	NoteSuperseded
 	// NoteApplyRefused: the game could not apply what it was given.
 	NoteApplyRefused
+	// NoteNotConfirmed: the game never said whether it applied the data.
+	NoteNotConfirmed
 	// NoteStoreRetry: a database write failed and will be repeated.
 	NoteStoreRetry
 	// NoteClaimLost: a join was given up while the answer to its claim was
@@ -151,6 +153,7 @@ func (k NoteKind) String() string {
 		NoteFenced:          "fenced",
 		NoteSuperseded:      "superseded",
 		NoteApplyRefused:    "apply-refused",
+		NoteNotConfirmed:    "not-confirmed",
 		NoteStoreRetry:      "store-retry",
 		NoteClaimLost:       "claim-lost",
 		NoteSafetyPoll:      "safety-poll",

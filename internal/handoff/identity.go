@@ -20,14 +20,14 @@ const (
 // Errors of the parsers in this file. Test for them with errors.Is.
 var (
 	// ErrBadPlayerID is returned when a text is not a UUID.
-	ErrBadPlayerID = errors.New("handoff: not a player uuid")
+	ErrBadPlayerID = errors.New("not a player uuid")
 	// ErrBadServerID is returned when a text cannot name a server or a cluster.
-	ErrBadServerID = errors.New("handoff: not a server id")
+	ErrBadServerID = errors.New("not a server id")
 	// ErrBadSessionID is returned when a text is not a session ID that a
 	// worker gave out.
-	ErrBadSessionID = errors.New("handoff: not a session id")
+	ErrBadSessionID = errors.New("not a session id")
 	// ErrBadSnapshotID is returned when a text is not a snapshot UUID.
-	ErrBadSnapshotID = errors.New("handoff: not a snapshot uuid")
+	ErrBadSnapshotID = errors.New("not a snapshot uuid")
 )
 
 // PlayerID is a player's UUID. Its text form is always the lower-case dashed

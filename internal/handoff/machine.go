@@ -37,6 +37,9 @@ type Summary struct {
 	Live bool
 	// Confirmed means that the game applied the data.
 	Confirmed bool
+	// Leaving means that the session is ending: its final save, or its release,
+	// is under way.
+	Leaving bool
 	// Busy means that a write is under way or owed, to Redis or the database.
 	Busy bool
 	// Unstored counts accepted snapshots that the database does not have yet.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -99,8 +100,19 @@ func (p *problem) wire() *connect.Error {
 	return err
 }
 
+// Headers of refused calls: the detail's most wanted parts, for clients that
+// speak plain HTTP and JSON and do not unpack protobuf.
+const (
+	reasonHeader = "Syncworker-Reason"
+	holderHeader = "Syncworker-Holder"
+)
+
 // describe attaches the detail and the retry delay.
 func describe(err *connect.Error, detail *v1.ErrorDetail, retry time.Duration) {
+	err.Meta().Set(reasonHeader, strings.TrimPrefix(detail.Reason.String(), "ERROR_REASON_"))
+	if detail.Holder != "" {
+		err.Meta().Set(holderHeader, detail.Holder)
+	}
 	if retry > 0 {
 		detail.RetryAfter = durationpb.New(retry)
 		err.Meta().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))

@@ -254,8 +254,14 @@ func TestHangUpLeavesSaves(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, method := range []string{"Join", "Confirm", "Save", "Quit"} {
-		body := `{"playerId":"` + playerText + `","sessionId":"` + theSession.String() + `","applied":true,"snapshot":{}}`
+	session := `"sessionId":"` + theSession.String() + `"`
+	for _, call := range []struct{ method, body string }{
+		{"Join", `{"playerId":"` + playerText + `"}`},
+		{"Confirm", `{` + session + `,"applied":true}`},
+		{"Save", `{` + session + `,"snapshot":{}}`},
+		{"Quit", `{` + session + `,"snapshot":{}}`},
+	} {
+		method, body := call.method, call.body
 		request := httptest.NewRequestWithContext(gone, http.MethodPost, "/syncworker.v1.PlayerService/"+method, strings.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
 		recorder := httptest.NewRecorder()
@@ -298,5 +304,25 @@ func TestConfirmFalse(t *testing.T) {
 	}
 	if want := strings.Repeat("ä", 512); got != want {
 		t.Errorf("the problem has %d bytes, want %d", len(got), len(want))
+	}
+}
+
+// TestUnknownFieldIsRefused misspells history_only: passed over, it would make a
+// backup the player's current state.
+func TestUnknownFieldIsRefused(t *testing.T) {
+	b := newBed(t, nil)
+	b.sessions.onSave = func(context.Context, handoff.SessionID, *handoff.Capture) (*handoff.Receipt, error) {
+		t.Error("the save was taken")
+		return &handoff.Receipt{}, nil
+	}
+	for _, kind := range []string{"application/json", "application/json; charset=utf-8"} {
+		body := `{"sessionId":"` + theSession.String() + `","snapshot":{},"historyonly":true}`
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/syncworker.v1.PlayerService/Save", strings.NewReader(body))
+		request.Header.Set("Content-Type", kind)
+		recorder := httptest.NewRecorder()
+		b.server.Handler().ServeHTTP(recorder, request)
+		if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(), "historyonly") {
+			t.Errorf("%s: status %d: %s", kind, recorder.Code, recorder.Body)
+		}
 	}
 }

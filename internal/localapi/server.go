@@ -83,6 +83,8 @@ func (s *Server) handler(ports Ports) (http.Handler, error) {
 		// On one host compression only costs, and a small message that unpacks
 		// to a huge one cannot exist.
 		connect.WithCompression("gzip", nil, nil),
+		connect.WithCodec(strictJSON{"json"}),
+		connect.WithCodec(strictJSON{"json; charset=utf-8"}),
 	}
 	mux := http.NewServeMux()
 	mux.Handle(syncworkerv1connect.NewPlayerServiceHandler(newPlayers(ports, s.config, s.life), options...))

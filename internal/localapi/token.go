@@ -20,6 +20,12 @@ const (
 // usable token.
 var ErrBadToken = errors.New("localapi: unusable token file")
 
+// CheckToken returns ErrBadToken when the file cannot serve as api.token_file.
+func CheckToken(path string) error {
+	_, err := readToken(path)
+	return err
+}
+
 // readToken returns the bearer token in a file. The token never becomes part of
 // an error.
 func readToken(path string) (token string, err error) {

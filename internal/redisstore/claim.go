@@ -149,9 +149,9 @@ func (s *Store) unpack(player handoff.PlayerID, packed string) (*handoff.Snapsho
 	snapshot, err := s.codec.Unpack([]byte(packed))
 	switch {
 	case errors.Is(err, handoff.ErrDamaged):
-		return nil, fmt.Errorf("unpack data_update: %w", err)
+		return nil, fmt.Errorf("unpack data_update of player %s: %w", player, err)
 	case err != nil:
-		return nil, fmt.Errorf("%w: unpack data_update: %w", handoff.ErrDamaged, err)
+		return nil, fmt.Errorf("%w: unpack data_update of player %s: %w", handoff.ErrDamaged, player, err)
 	case snapshot.Player != player:
 		return nil, fmt.Errorf("%w: data_update of player %s is a snapshot of %s", handoff.ErrDamaged, player, snapshot.Player)
 	default:

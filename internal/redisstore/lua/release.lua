@@ -10,9 +10,9 @@
 -- Invariant: deletes a checkout of this server and this fence only.
 --
 -- On forgotten nothing is deleted, not even a checkout of our own: what stands
--- there is older than the session (an old dump, say), and to leave the older
--- fence behind would let the next grant come out below ours. The caller resumes,
--- which puts our fence back, and then releases.
+-- there is older than the session (an old dump, say). The caller sweeps it. The
+-- older fence stays behind; a grant that came out below ours for that reason is
+-- raised above the database's newest fence when it is loaded.
 
 local server, ours = ARGV[1], tonumber(ARGV[2])
 local holder = redis.call('GET', KEYS[1])
