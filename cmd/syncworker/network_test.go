@@ -322,6 +322,25 @@ func (s *testServer) mustQuit(session, value string) *v1.QuitResponse {
 	return left
 }
 
+// quitInTime sends the final save as a game does that repeats it until the
+// worker can answer.
+func (s *testServer) quitInTime(session, value string) (*v1.QuitResponse, error) {
+	limit := time.After(patience)
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		left, err := s.quit(session, capturing(value))
+		if connect.CodeOf(err) != connect.CodeUnavailable {
+			return left, err
+		}
+		select {
+		case <-again.C:
+		case <-limit:
+			return nil, err
+		}
+	}
+}
+
 func capturing(value string) *v1.Capture {
 	return &v1.Capture{SaveCause: "DISCONNECT", Data: map[string][]byte{"inventory": []byte(value)}}
 }
