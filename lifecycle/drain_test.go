@@ -35,7 +35,7 @@ func TestDrainWithoutGame(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		w, _ := inside(t, b)
 		began := time.Now()
-		wantUnsaved(t, w.stop(), 10)
+		wantUnsaved(t, w.stop())
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("took %v, waiting for saves that cannot come", took)
 		}
@@ -46,10 +46,11 @@ func TestDrainWithoutGame(t *testing.T) {
 	})
 }
 
-// wantUnsaved fails unless everything was released, and this many players without
-// a final save.
-func wantUnsaved(t *testing.T, err error, unsaved int) {
+// wantUnsaved fails unless everything was released, all ten players of these
+// tests without a final save.
+func wantUnsaved(t *testing.T, err error) {
 	t.Helper()
+	const unsaved = 10
 	left, ok := errors.AsType[*lifecycle.UndrainedError](err)
 	if !ok || len(left.Unsaved) != unsaved || len(left.Players) != 0 || left.Checkouts != 0 || left.Err != nil {
 		t.Errorf("got %v, want %d players without a final save and nothing else", err, unsaved)
@@ -64,7 +65,7 @@ func TestDrainGameThatDoesNotReact(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		wantUnsaved(t, w.stop(), 10)
+		wantUnsaved(t, w.stop())
 		if took := time.Since(began); took < b.drain || took > b.drain+time.Second {
 			t.Errorf("took %v, want the drain timeout", took)
 		}
@@ -260,7 +261,7 @@ func TestDrainRidesOutAHiccup(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		wantUnsaved(t, w.stop(), 10)
+		wantUnsaved(t, w.stop())
 		w.store.wantHolder(t, "", players(0, 10)...)
 		w.wantLease(b, false)
 	})

@@ -282,5 +282,5 @@ func emptyRestartScenario(t *testing.T, b *backend) {
 	if !w.lease.Held() {
 		t.Error("the lease is not held")
 	}
-	wantUnsaved(t, w.stop(), 10)
+	wantUnsaved(t, w.stop())
 }

@@ -25,7 +25,9 @@ func TestGetStatus(t *testing.T) {
 	}
 	b.game.setState(localapi.GameState{Open: true, Attached: true, Game: localapi.Game{Boot: "b", Platform: "bukkit", Version: "1.21.4"}})
 	b.sessions.summaries = []handoff.Summary{
-		{Phase: "present", Live: true}, {Phase: "waiting", Since: until}, {Phase: "present", Live: true},
+		{Phase: "present", Live: true},
+		{Phase: "waiting", Since: until},
+		{Phase: "present", Live: true},
 		{Phase: "absent"}, // remembered for late calls only
 	}
 	status, err := b.client.Admin.GetStatus(t.Context(), &v1.GetStatusRequest{})
