@@ -39,7 +39,7 @@ var (
 
 func newKilled(t *testing.T, grace time.Duration) *killed {
 	t.Helper()
-	k := &killed{n: newNetwork(t, newRealServer(t, mendPermissions).withoutDenials())}
+	k := &killed{n: newNetwork(t, newRealServer(t, usual).withoutDenials())}
 	k.n.change = func(c *config.Config) { c.Game.Grace = grace }
 	a := k.n.played("a", "boot-a")
 	k.b = k.n.played("b", "boot-b")
@@ -208,7 +208,7 @@ func (c *crowd) checkOn(s *testServer, first int) {
 // emptied later.
 func TestKilledWhileQuitting(t *testing.T) {
 	t.Parallel()
-	n := newNetwork(t, newRealServer(t, mendPermissions).withoutDenials())
+	n := newNetwork(t, newRealServer(t, usual).withoutDenials())
 	a, b := n.played("a", "boot-a"), n.played("b", "boot-b")
 	var crowds []*crowd
 	for round := range 3 {
@@ -234,7 +234,7 @@ func TestKilledWhileQuitting(t *testing.T) {
 // The game repeats what was not acknowledged; nobody gets anything older.
 func TestRedisKilledWhileQuitting(t *testing.T) {
 	t.Parallel()
-	server := newRealServer(t, mendPermissions).withoutDenials()
+	server := newRealServer(t, usual).withoutDenials()
 	n := newNetwork(t, server)
 	a, b := n.played("a", "boot-a"), n.played("b", "boot-b")
 	c := enterCrowd(a.testServer, 0)

@@ -394,8 +394,8 @@ type joinAnswer struct {
 	err    error
 }
 
-// phase returns the player's phase on this server, "" when it knows none.
-func (s *testServer) phase(player handoff.PlayerID) string {
+// session returns what the worker has about a player; nil when that is nothing.
+func (s *testServer) session(player handoff.PlayerID) *v1.Session {
 	s.t.Helper()
 	list, err := s.admin.ListSessions(context.Background(), &v1.ListSessionsRequest{})
 	if err != nil {
@@ -403,10 +403,16 @@ func (s *testServer) phase(player handoff.PlayerID) string {
 	}
 	for _, session := range list.Sessions {
 		if session.PlayerId == player.String() {
-			return session.Phase
+			return session
 		}
 	}
-	return ""
+	return nil
+}
+
+// phase returns the player's phase on this server, "" when it knows none.
+func (s *testServer) phase(player handoff.PlayerID) string {
+	s.t.Helper()
+	return s.session(player).GetPhase()
 }
 
 // got returns the answer of a join that waited.

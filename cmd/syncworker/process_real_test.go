@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,8 +78,9 @@ func runProgram(t *testing.T, args ...string) result {
 type process struct {
 	*testServer
 	cmd *exec.Cmd
-	// file is the configuration; gone is closed when the process has ended.
-	file string
+	// file is the configuration, metrics is where it says that these are.
+	file, metrics string
+	// gone is closed when the process has ended.
 	gone chan struct{}
 }
 
@@ -93,6 +94,7 @@ func (n *network) launch(id string) *process {
 	p := &process{
 		testServer: &testServer{t: n.t, id: id, socket: strings.TrimPrefix(settings.API.Listen, "unix://"), log: &lockedBuffer{}},
 		file:       writeConfig(n.t, strings.TrimPrefix(settings.API.Listen, "unix://")+".hcl", settings),
+		metrics:    settings.Metrics.Listen,
 		gone:       make(chan struct{}),
 	}
 	p.cmd = command(n.t, "run", "-config", p.file)
@@ -278,18 +280,14 @@ func (s *testServer) joinInTime(player handoff.PlayerID) *v1.JoinResponse {
 	return joined
 }
 
-// listensOn reads from the log where metrics and health checks are served.
-var listensOn = regexp.MustCompile(`serving metrics and health checks: address=(\S+)`)
-
 // health waits until metrics and health checks are served and returns a function
 // that gets a path of them: the status and the body.
 func (p *process) health() func(path string) (int, string) {
 	p.t.Helper()
 	p.logs("serving metrics and health checks")
-	address := listensOn.FindStringSubmatch(p.log.String())[1]
 	return func(path string) (int, string) {
 		p.t.Helper()
-		response, err := http.Get("http://" + address + path)
+		response, err := http.Get("http://" + p.metrics + path)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -302,13 +300,21 @@ func (p *process) health() func(path string) (int, string) {
 	}
 }
 
-// freePort returns a TCP address that nobody listened on a moment ago.
-func freePort(t *testing.T) string {
+// freeAddress returns a TCP address that nobody listens on. It is below those
+// that the kernel gives to connections, which come and go.
+func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no address is free")
+	return ""
 }

@@ -3,11 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -15,17 +15,6 @@ import (
 	"github.com/syncworker/syncworker/internal/config"
 	"github.com/syncworker/syncworker/internal/redistest"
 )
-
-// permissions are all that a worker needs of Redis, as ACL rules. Its events are
-// those of one logical database, here any.
-var permissions = []string{
-	"resetchannels", "&__keyspace@*__:syncworker:*", "~syncworker:*", "-@all",
-	"+eval", "+evalsha", "+get", "+set", "+del", "+getrange", "+strlen", "+pttl", "+pexpire", "+time",
-	"+rpush", "+ltrim", "+sadd", "+srem", "+sscan", "+info", "+select", "+ping", "+subscribe", "+unsubscribe",
-}
-
-// mendPermissions let a worker switch keyspace notifications on by itself.
-var mendPermissions = []string{"+config|get", "+config|set"}
 
 const redisPassword = "secret"
 
@@ -37,12 +26,27 @@ type realServer struct {
 	password string
 }
 
-// newRealServer starts one; the worker's user gets more rules, and the server
-// more arguments.
-func newRealServer(t *testing.T, rules []string, args ...string) *realServer {
+// realOptions say how a redis-server differs from what the documentation wants.
+type realOptions struct {
+	// db is the database that workers use; "" for the first.
+	db string
+	// mending lets workers switch keyspace notifications on.
+	mending bool
+	// args are further arguments of redis-server.
+	args []string
+}
+
+// usual is a redis-server that nobody has configured yet.
+var usual = realOptions{mending: true}
+
+func newRealServer(t *testing.T, o realOptions) *realServer {
 	t.Helper()
-	user := slices.Concat([]string{"--user", "worker", "on", ">" + redisPassword}, permissions, rules)
-	s := &realServer{Server: redistest.Start(t, append(args, user...)...), t: t}
+	rules, mending := permissions(t, cmp.Or(o.db, "0"))
+	if o.mending {
+		rules = append(rules, mending...)
+	}
+	user := append([]string{"--user", "worker", "on", ">" + redisPassword}, rules...)
+	s := &realServer{Server: redistest.Start(t, append(o.args, user...)...), t: t}
 	s.own = s.Client()
 	s.password = filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(s.password, []byte(redisPassword+"\n"), 0o600); err != nil {
@@ -86,7 +90,7 @@ func TestScenariosReal(t *testing.T) {
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
-			scenario.play(t, newNetwork(t, newRealServer(t, mendPermissions).withoutDenials()))
+			scenario.play(t, newNetwork(t, newRealServer(t, usual).withoutDenials()))
 		})
 	}
 }

@@ -45,6 +45,7 @@ var scenarios = []struct {
 	{"drain", playDrain},
 	{"operator-release", playOperatorRelease},
 	{"many-waiters", playManyWaiters},
+	{"T40-stuck-database", playStuckDatabase},
 }
 
 func TestScenarios(t *testing.T) {

@@ -1,0 +1,136 @@
+//go:build real
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
+	"github.com/syncworker/syncworker/internal/config"
+	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/keyspace"
+	"github.com/syncworker/syncworker/internal/redistest"
+)
+
+// maxHandoffCommands is what one handoff may cost Redis, in commands from all
+// workers together.
+const maxHandoffCommands = 6
+
+// upkeep is what workers send without any player: renewals of their leases, and
+// the safety poll's test whether events arrive.
+func (n *network) upkeep(c redistest.Command) bool {
+	switch c.Name() {
+	case "EVALSHA":
+		return len(c.Args) > 3 && strings.HasPrefix(c.Args[3], n.leases())
+	case "SET":
+		return strings.HasPrefix(c.Args[1], strings.TrimSuffix(string(n.space.Probe("x")), "x"))
+	default:
+		return false
+	}
+}
+
+// leases is what the keys of all leases begin with.
+func (n *network) leases() string { return strings.TrimSuffix(n.space.Lease("x"), "x") }
+
+// about reports whether a command is a script on a player's keys.
+func (n *network) about(c redistest.Command, player handoff.PlayerID) bool {
+	return c.Name() == "EVALSHA" && slices.Contains(c.Args, n.space.Checkout(player))
+}
+
+// waitsIdly lets a player in on a, begins a join on b, and returns when b is
+// subscribed, has looked once more and sends nothing of its own accord any more.
+func (n *network) waitsIdly(a, b *testServer, m *redistest.Monitor, player handoff.PlayerID) (session string, answers <-chan joinAnswer) {
+	n.t.Helper()
+	session, answers = a.enter(player).SessionId, b.waiting(player)
+	channel := keyspace.Channel(0, n.space.Checkout(player))
+	var sent []redistest.Command
+	b.eventually("b is subscribed and has looked", func() bool {
+		sent = append(sent, m.TakeClient()...)
+		subscribed := slices.IndexFunc(sent, func(c redistest.Command) bool {
+			return c.Name() == "SUBSCRIBE" && slices.Contains(c.Args, channel)
+		})
+		return subscribed >= 0 && slices.ContainsFunc(sent[subscribed:], func(c redistest.Command) bool { return n.about(c, player) })
+	})
+	b.eventually("the look is answered", func() bool { return b.phase(player) == "waiting" })
+	return session, answers
+}
+
+// A handoff with the next server waiting already costs Redis few commands, all
+// connections counted: from Quit to the end, with the unsubscription that
+// follows a moment later.
+func TestCommandsOfAHandoff(t *testing.T) {
+	t.Parallel()
+	server := newRealServer(t, usual).withoutDenials()
+	n := newNetwork(t, server)
+	a, b := n.start("a"), n.start("b")
+	monitor := server.Monitor(t.Context())
+	const warmUp, rounds = 2, 4
+	for round := range warmUp + rounds {
+		session, answers := n.waitsIdly(a, b, monitor, playerNumber(round))
+		a.mustQuit(session, "sword")
+		wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "sword")
+		var sent []redistest.Command
+		b.eventually("b has unsubscribed", func() bool {
+			for _, c := range monitor.TakeClient() {
+				if !n.upkeep(c) {
+					sent = append(sent, c)
+				}
+			}
+			return slices.ContainsFunc(sent, func(c redistest.Command) bool { return c.Name() == "UNSUBSCRIBE" })
+		})
+		// In the first rounds connections are opened.
+		if round >= warmUp && len(sent) > maxHandoffCommands {
+			t.Errorf("handoff %d took %d commands, want at most %d:\n%s", round, len(sent), maxHandoffCommands, listed(sent))
+		}
+	}
+}
+
+// While a player waits, Redis sees the upkeep and, with each safety poll, one
+// look at the player; for ten renewals of each lease, which is ten seconds.
+func TestCommandsWhileWaiting(t *testing.T) {
+	t.Parallel()
+	server := newRealServer(t, usual).withoutDenials()
+	n := newNetwork(t, server)
+	n.change = func(c *config.Config) { c.Sync.SafetyPoll = 3 * time.Second }
+	a, b := n.start("a"), n.start("b")
+	monitor := server.Monitor(t.Context())
+	player := playerNumber(1)
+	n.waitsIdly(a, b, monitor, player)
+	renewals := map[string]int{}
+	var looks, probes int
+	for renewals[n.space.Lease("a")] < 10 || renewals[n.space.Lease("b")] < 10 {
+		b.eventually("something is sent", func() bool {
+			commands := monitor.TakeClient()
+			for _, c := range commands {
+				switch {
+				case n.upkeep(c) && c.Name() == "SET":
+					probes++
+				case n.upkeep(c):
+					renewals[c.Args[3]]++
+				case n.about(c, player):
+					looks++
+				default:
+					t.Errorf("sent while a player waits:\n%s", listed([]redistest.Command{c}))
+				}
+			}
+			return len(commands) > 0
+		})
+	}
+	// Each worker probes at each of its polls, and b looks at each of its own.
+	if looks == 0 || looks > probes {
+		t.Errorf("%d looks at the player and %d probes by two workers", looks, probes)
+	}
+}
+
+func listed(commands []redistest.Command) string {
+	var text strings.Builder
+	for _, c := range commands {
+		line := c.String()
+		fmt.Fprintln(&text, line[:min(len(line), 200)])
+	}
+	return text.String()
+}
