@@ -30,10 +30,11 @@
 //	  '--------------------------------------------'
 //	any session --- fenced, conflict ---> lost
 //
-// A join that meets an ending session of the same server waits for its end. A
-// capture that comes too late is refused and kept as history or as a conflict.
-// Snapshots that Redis has taken are owed to the database; the game hears
-// CURRENT when both have it.
+// A grant is given back, and the join starts anew, when Redis may have forgotten
+// it before it was delivered. A join that meets an ending session of the same
+// server waits for its end. A capture that comes too late is refused and kept as
+// history or as a conflict. Snapshots that Redis has taken are owed to the
+// database; the game hears CURRENT when both have it.
 //
 // # What the machine guarantees
 //

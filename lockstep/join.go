@@ -80,7 +80,10 @@ func (st *step) onClaimed(e handoff.Claimed) {
 	case handoff.ClaimUnknown:
 		st.unknown()
 	case handoff.ClaimSettling:
-		st.hold(func(w *wait) { w.obstacle, w.problem, w.read.stale = handoff.ReasonSettling, nil, true })
+		// The claim was not even sent, and its entry on the list neither.
+		st.hold(func(w *wait) {
+			w.enlisted, w.obstacle, w.problem, w.read.stale = false, handoff.ReasonSettling, nil, true
+		})
 		st.stayWaiting(func() { st.do(handoff.SetTimer{Timer: handoff.TimerLook, At: e.Until}) })
 	case handoff.ClaimFailed:
 		st.claimFailed(e.Err)
@@ -171,15 +174,13 @@ func (st *step) onLeaseChecked(e handoff.LeaseChecked) {
 
 // leaseSeenAgain decides about a grant that created a fence. When Redis was
 // emptied between the first look at our lease and that claim, a holder may be
-// about to resume: the grant is given back. A verification that was asked for
-// meanwhile means the same.
+// about to resume: the grant is given back.
 func (st *step) leaseSeenAgain(e handoff.LeaseChecked) {
 	switch {
 	case e.Err != nil:
 		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry, Err: e.Err})
-	case !e.Present || len(st.s.deferred) > 0:
-		// The join stays: it starts anew once the grant is given back.
-		st.release(nil, &handoff.Refusal{Reason: handoff.ReasonSettling, RetryAfter: st.config.Settle})
+	case !e.Present:
+		st.startOver()
 	default:
 		st.hold(func(w *wait) { w.allowing = false })
 		st.load()

@@ -36,6 +36,8 @@ func (st *step) granted(e handoff.Claimed) {
 		st.release(nil, &handoff.Refusal{Reason: handoff.ReasonCancelled})
 	case e.Err != nil:
 		st.refuseJoin(&handoff.Refusal{Reason: handoff.ReasonDamaged, Err: e.Err})
+	case len(st.s.deferred) > 0:
+		st.startOver()
 	case st.s.wait.allowing:
 		attempt := st.nextOp()
 		st.hold(func(w *wait) { w.attempt = attempt })
@@ -45,11 +47,28 @@ func (st *step) granted(e handoff.Claimed) {
 	}
 }
 
+// startOver gives a grant back that nobody has received, because Redis may have
+// forgotten it, and lets the join start anew. To wait for the database first and
+// verify then could take longer than the settle period, and others may claim
+// after it.
+func (st *step) startOver() {
+	st.dropDeferred()
+	st.release(nil, &handoff.Refusal{Reason: handoff.ReasonSettling, RetryAfter: st.config.Settle})
+}
+
 func (st *step) onNewestRead(e handoff.NewestRead) {
 	if st.s.wait == nil || e.Attempt != st.s.wait.read.attempt {
 		return
 	}
-	st.hold(func(w *wait) { w.read.done, w.read.snapshot, w.read.err = true, e.Snapshot, e.Err })
+	st.hold(func(w *wait) {
+		w.read.done, w.read.snapshot, w.read.err = true, e.Snapshot, e.Err
+		if e.Err == nil {
+			w.known = e.Snapshot
+		}
+	})
+	if e.Err == nil {
+		st.isSafe(e.Snapshot.Version)
+	}
 	switch {
 	case st.s.phase == PhaseLoading:
 		st.load()
@@ -94,11 +113,12 @@ func (st *step) onReadTimeout() {
 	}
 }
 
-// loadUnchecked delivers a data_update that nothing compared with the database:
-// the one exception of law L2, which operators count.
+// loadUnchecked goes on although the database did not tell what it has now: the
+// one exception of law L2, which operators count. What it told earlier in this
+// wait it still has, or something newer.
 func (st *step) loadUnchecked(why string) {
 	st.note(handoff.NoteWithoutDatabase, why)
-	st.loadNewer(st.s.wait.update, nil)
+	st.loadNewer(st.s.wait.update, st.s.wait.known)
 }
 
 // loadNewer picks the newer of the two; at least one is there.
@@ -140,7 +160,7 @@ func (st *step) deliver(source handoff.Source, snapshot *handoff.Snapshot) {
 	st.s.session = copied(st.s.session, func(s *session) {
 		s.grant, s.request = grant, j.request
 		if snapshot != nil {
-			s.base, s.version = snapshot.Data, snapshot.Version
+			s.newest, s.base, s.version = snapshot, snapshot.Data, snapshot.Version
 		}
 	})
 	st.reply(j.request, grant)
@@ -148,7 +168,6 @@ func (st *step) deliver(source handoff.Source, snapshot *handoff.Snapshot) {
 	st.setTimer(handoff.TimerConfirm, st.config.ConfirmTimeout)
 	st.s.join, st.s.wait = nil, nil
 	st.s.phase = PhaseDelivered
-	st.resumeDeferred()
 }
 
 // onConfirm takes the game's word on whether the data was applied.

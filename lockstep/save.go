@@ -38,7 +38,7 @@ func (st *step) onSave(e handoff.Save) {
 		st.reply(e.Request, &handoff.Refusal{Reason: handoff.ReasonNotConfirmed})
 	case PhaseCheckingIn, PhaseReleasing:
 		// Nothing is accepted after the final save (law L1).
-		st.refuseCapture(e.Request, e.Capture, st.sequenceOf(e.Capture), st.lateRefusal(), handoff.AsHistory)
+		st.refuseCapture(e.Request, e.Capture, st.sequenceOf(e.Capture), st.lateRefusal())
 	default:
 		st.reply(e.Request, &handoff.Refusal{Reason: handoff.ReasonNotConfirmed})
 	}
@@ -63,12 +63,12 @@ func (st *step) save(e handoff.Save) {
 	if e.Capture.HistoryOnly {
 		st.tried(sequence)
 		snapshot := st.snapshot(e.Capture, sequence)
-		st.owe(snapshot, handoff.AsHistory, []handoff.RequestID{e.Request}, handoff.StateHistory)
+		st.owe(snapshot, handoff.AsHistory, []handoff.RequestID{e.Request}, receiptFor(snapshot, handoff.StateHistory))
 		return
 	}
 	if sequence <= st.s.session.accepted {
 		refusal := &handoff.Refusal{Reason: handoff.ReasonSuperseded}
-		st.refuseCapture(e.Request, e.Capture, sequence, refusal, handoff.AsHistory)
+		st.refuseCapture(e.Request, e.Capture, sequence, refusal)
 		return
 	}
 	st.tried(sequence)
@@ -130,7 +130,12 @@ func (st *step) onQuit(e handoff.Quit) {
 	case PhaseSaving, PhaseVerifying:
 		st.putOff(e.Request, e)
 	case PhaseCheckingIn, PhaseReleasing:
-		// The same final save again, because its answer is late or got lost.
+		if st.s.phase == PhaseReleasing && st.s.session.confirmed && e.Capture != nil {
+			// The session ends without a final save: this one is too late for it.
+			st.refuseCapture(e.Request, e.Capture, st.sequenceOf(e.Capture), st.lateRefusal())
+			return
+		}
+		// The same again, because the answer is late or got lost.
 		st.s.write = copied(st.s.write, func(w *write) { w.requests = with(w.requests, e.Request) })
 		st.onRetry()
 	default:
@@ -159,7 +164,7 @@ func (st *step) quit(e handoff.Quit) {
 	if sequence <= st.s.session.accepted {
 		// The newer capture is stored already; the player leaves all the same.
 		refusal := &handoff.Refusal{Reason: handoff.ReasonSuperseded}
-		st.refuseCapture(0, e.Capture, sequence, refusal, handoff.AsHistory)
+		st.refuseCapture(0, e.Capture, sequence, refusal)
 		st.release(requests, refusal)
 		return
 	}
@@ -168,13 +173,20 @@ func (st *step) quit(e handoff.Quit) {
 }
 
 // lateQuit answers for a session that is over: the same final save twice is
-// answered twice and stored once.
+// answered twice and stored once. One that brings data after an end without any
+// comes too late, and so does one whose data never reached the database and
+// has been overtaken by a later session.
 func (st *step) lateQuit(e handoff.Quit, refusal *handoff.Refusal) {
-	if st.s.ended != nil && st.s.ended.session == e.Session && st.s.ended.receipt != nil {
-		st.receive([]handoff.RequestID{e.Request}, st.s.ended.receipt)
-		return
+	past := st.s.ended
+	again := past != nil && past.session == e.Session && past.receipt != nil &&
+		(e.Capture == nil || !past.receipt.Snapshot.IsZero())
+	switch {
+	case again && past.safe:
+		st.reply(e.Request, past.receipt)
+	case again && st.joinOwed([]handoff.RequestID{e.Request}, past.receipt.Version):
+	default:
+		st.refuseLate(e.Request, e.Session, e.Capture, refusal)
 	}
-	st.refuseLate(e.Request, e.Session, e.Capture, refusal)
 }
 
 // refuseLate answers a capture for a session that is over, and keeps it as
@@ -200,10 +212,8 @@ func (st *step) refuseLate(request handoff.RequestID, id handoff.SessionID, capt
 
 // refuseCapture answers a capture of the living session that comes too late,
 // and keeps it for people to look at, never as current.
-func (st *step) refuseCapture(request handoff.RequestID, capture *handoff.Capture, sequence uint64,
-	refusal *handoff.Refusal, as handoff.StoredAs,
-) {
-	st.keep(st.snapshot(capture, sequence), as, refusal)
+func (st *step) refuseCapture(request handoff.RequestID, capture *handoff.Capture, sequence uint64, refusal *handoff.Refusal) {
+	st.keep(st.snapshot(capture, sequence), handoff.AsHistory, refusal)
 	st.reply(request, refusal)
 }
 

@@ -81,6 +81,8 @@ type State struct {
 	deferred []handoff.Event
 	// unstored snapshots are owed to the database, oldest first.
 	unstored []owed
+	// safe is the newest version that the database is known to have as current.
+	safe handoff.Version
 	// ended remembers the session before, for repeated and late calls.
 	ended *ended
 	// ops numbers claims, reads and writes, so that late answers are known.
@@ -131,6 +133,8 @@ type wait struct {
 	granted uint64
 	update  *handoff.Snapshot
 	read    read
+	// known is the newest row that any read of this wait has brought.
+	known *handoff.Snapshot
 }
 
 // read is what is known of the database.
@@ -148,9 +152,10 @@ type read struct {
 type session struct {
 	fence handoff.Fence
 	since time.Time
-	// base is the newest accepted data: what keys are carried forward from.
-	base map[string][]byte
-	// version is the newest accepted one; of an earlier session at first.
+	// newest is the snapshot accepted last, of an earlier session at first; nil
+	// for a new player. Base is its data, which keys are carried forward from.
+	newest  *handoff.Snapshot
+	base    map[string][]byte
 	version handoff.Version
 	// tried is the highest sequence ever sent, accepted the highest taken.
 	tried, accepted uint64
@@ -206,7 +211,9 @@ type ended struct {
 	base    map[string][]byte
 	tried   uint64
 	// receipt repeats the answer of an orderly end, refusal that of any other.
+	// Safe: the database has what the receipt speaks of.
 	receipt *handoff.Receipt
+	safe    bool
 	refusal *handoff.Refusal
 }
 

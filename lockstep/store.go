@@ -6,21 +6,16 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
-// owe hands a snapshot to the database and answers the requests when it is
-// there (rule R5): only then does it survive the loss of any one part.
-func (st *step) owe(snapshot *handoff.Snapshot, as handoff.StoredAs, requests []handoff.RequestID, state handoff.SaveState) {
+// owe hands a snapshot to the database and answers the requests with the receipt
+// when it is there (rule R5): only then does it survive the loss of any one part.
+func (st *step) owe(snapshot *handoff.Snapshot, as handoff.StoredAs, requests []handoff.RequestID, receipt *handoff.Receipt) {
 	kept := st.s.unstored
 	if as == handoff.AsCurrent {
 		// One that failed before has been answered as failed, and this one is
 		// newer: there is no need to go on with it.
 		kept = slices.DeleteFunc(slices.Clone(kept), func(o owed) bool { return o.waiting })
 	}
-	st.s.unstored = with(kept, owed{
-		snapshot: snapshot,
-		as:       as,
-		requests: requests,
-		receipt:  &handoff.Receipt{Snapshot: snapshot.ID, Version: snapshot.Version, State: state},
-	})
+	st.s.unstored = with(kept, owed{snapshot: snapshot, as: as, requests: requests, receipt: receipt})
 	st.do(handoff.Store{Snapshot: snapshot, As: as})
 }
 
@@ -31,26 +26,45 @@ func (st *step) keep(snapshot *handoff.Snapshot, as handoff.StoredAs, refusal *h
 		st.note(handoff.NoteSuperseded, snapshot.Version.String())
 	}
 	if len(st.s.unstored) < maxUnstored {
-		st.owe(snapshot, as, nil, handoff.StateHistory)
+		st.owe(snapshot, as, nil, receiptFor(snapshot, handoff.StateHistory))
 	}
 }
 
-// receive answers with a receipt as soon as the database has that version.
-func (st *step) receive(requests []handoff.RequestID, receipt *handoff.Receipt) {
+// receiptFor is the receipt of a capture.
+func receiptFor(snapshot *handoff.Snapshot, state handoff.SaveState) *handoff.Receipt {
+	return &handoff.Receipt{Snapshot: snapshot.ID, Version: snapshot.Version, State: state}
+}
+
+// whenSafe answers that the session's newest version is current, as soon as the
+// database has it. One that was loaded from Redis may be nowhere else: the server
+// that saved it may have crashed before it reached the database.
+func (st *step) whenSafe(requests []handoff.RequestID, receipt *handoff.Receipt) {
+	s := st.s.session
+	switch {
+	case len(requests) == 0:
+	case s.newest == nil || s.version == st.s.safe:
+		st.replyAll(requests, receipt)
+	case !st.joinOwed(requests, receipt.Version):
+		st.owe(s.newest, handoff.AsCurrent, requests, receipt)
+	}
+}
+
+// joinOwed lets requests wait for the version that is owed; false when it is not.
+func (st *step) joinOwed(requests []handoff.RequestID, version handoff.Version) bool {
 	at := slices.IndexFunc(st.s.unstored, func(o owed) bool {
-		return o.as == handoff.AsCurrent && o.snapshot.Version == receipt.Version
+		return o.as == handoff.AsCurrent && o.snapshot.Version == version
 	})
 	if at < 0 {
-		st.replyAll(requests, receipt)
-		return
+		return false
 	}
 	st.changeOwed(at, func(o *owed) {
 		o.requests = append(slices.Clone(o.requests), requests...)
-		if len(o.requests) > 0 && o.waiting {
+		if o.waiting {
 			o.waiting = false
 			st.do(handoff.Store{Snapshot: o.snapshot, As: o.as})
 		}
 	})
+	return true
 }
 
 func (st *step) changeOwed(at int, change func(*owed)) {
@@ -74,8 +88,22 @@ func (st *step) onStored(e handoff.Stored) {
 		return
 	}
 	st.replyAll(o.requests, o.receipt)
-	if o.as == handoff.AsCurrent && !st.owesNewer(o.snapshot.Version) {
+	if o.as != handoff.AsCurrent {
+		return
+	}
+	st.isSafe(o.snapshot.Version)
+	if !st.owesNewer(o.snapshot.Version) {
 		st.do(handoff.Expire{Version: o.snapshot.Version})
+	}
+}
+
+// isSafe notes that the database has a version as current.
+func (st *step) isSafe(version handoff.Version) {
+	if version.Compare(st.s.safe) > 0 {
+		st.s.safe = version
+	}
+	if past := st.s.ended; past != nil && past.receipt != nil && past.receipt.Version == version {
+		st.s.ended = copied(past, func(p *ended) { p.safe = true })
 	}
 }
 

@@ -162,7 +162,7 @@ func (w *world) replied(s *server, a handoff.Reply) {
 		s.session, s.confirmed = r.Session, false
 		w.checkDelivery(r)
 	case *handoff.Receipt:
-		if r.State == handoff.StateCurrent && !r.Snapshot.IsZero() {
+		if r.State == handoff.StateCurrent && !r.Version.IsZero() {
 			w.checkDurable(r)
 			if r.Version.Compare(w.acknowledged) > 0 {
 				w.acknowledged = r.Version

@@ -83,7 +83,7 @@ func (st *step) writeDone() {
 	switch w.kind {
 	case writeUpdate:
 		st.accept(w.snapshot)
-		st.owe(w.snapshot, handoff.AsCurrent, w.requests, handoff.StateCurrent)
+		st.owe(w.snapshot, handoff.AsCurrent, w.requests, receiptFor(w.snapshot, handoff.StateCurrent))
 		st.stayHere()
 	case writeVerify:
 		st.s.session = copied(st.s.session, func(s *session) { s.unverified = false })
@@ -92,8 +92,8 @@ func (st *step) writeDone() {
 		// The checkout is gone; the data behind it was stored in the same step
 		// (law L5). The database follows.
 		st.accept(w.snapshot)
-		receipt := &handoff.Receipt{Snapshot: w.snapshot.ID, Version: w.snapshot.Version, State: handoff.StateCurrent}
-		st.owe(w.snapshot, handoff.AsCurrent, w.requests, handoff.StateCurrent)
+		receipt := receiptFor(w.snapshot, handoff.StateCurrent)
+		st.owe(w.snapshot, handoff.AsCurrent, w.requests, receipt)
 		st.endSession(receipt, nil)
 	case writeRelease, writeSweep:
 		st.released(w)
@@ -113,13 +113,13 @@ func (st *step) released(w *write) {
 		return
 	}
 	receipt := &handoff.Receipt{Version: st.s.session.version, State: handoff.StateCurrent}
-	st.receive(w.requests, receipt)
+	st.whenSafe(w.requests, receipt)
 	st.endSession(receipt, nil)
 }
 
 func (st *step) accept(snapshot *handoff.Snapshot) {
 	st.s.session = copied(st.s.session, func(s *session) {
-		s.base, s.version, s.accepted = snapshot.Data, snapshot.Version, snapshot.Version.Sequence
+		s.newest, s.base, s.version, s.accepted = snapshot, snapshot.Data, snapshot.Version, snapshot.Version.Sequence
 	})
 }
 
@@ -145,7 +145,10 @@ func (st *step) stayHere() {
 func (st *step) endSession(receipt *handoff.Receipt, refusal *handoff.Refusal) {
 	s := st.s.session
 	if s.grant != nil || s.confirmed { // Nobody calls late for what was never delivered.
-		st.s.ended = &ended{session: st.s.sessionID(), base: s.base, tried: s.tried, receipt: receipt, refusal: refusal}
+		st.s.ended = &ended{
+			session: st.s.sessionID(), base: s.base, tried: s.tried, receipt: receipt, refusal: refusal,
+			safe: s.newest == nil || s.version == st.s.safe,
+		}
 		st.setTimer(handoff.TimerForget, st.config.Remember)
 	}
 	st.s.session, st.s.write = nil, nil
@@ -251,7 +254,8 @@ func (st *step) onRetry() {
 	switch {
 	case st.s.write != nil && st.s.write.op == 0:
 		st.send()
-	case st.s.write == nil && st.s.session != nil && st.s.session.unverified:
+	case st.s.session != nil && st.s.session.unverified:
+		// A save that is under way now may fail as well: then this comes after.
 		st.onVerify()
 	}
 }
@@ -266,7 +270,9 @@ func (st *step) onVerify() {
 	switch st.s.phase {
 	case PhaseDelivered, PhasePresent:
 		st.startWrite(&write{kind: writeVerify})
-	case PhaseClaiming, PhaseLoading, PhaseSaving, PhaseVerifying:
+	case PhaseLoading:
+		st.startOver()
+	case PhaseClaiming, PhaseSaving, PhaseVerifying:
 		// What is under way may have been answered before the loss.
 		st.deferOnce(handoff.Verify{})
 	default:
