@@ -89,6 +89,7 @@ func TestLeastPermissions(t *testing.T) {
 // Where Redis lets nobody touch its configuration: with the flags in place
 // workers are woken by events; without, they poll, and say so.
 func TestConfigForbidden(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		options realOptions
 		events  bool

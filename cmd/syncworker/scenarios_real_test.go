@@ -87,6 +87,7 @@ func (s *realServer) cutEvents() {
 }
 
 func TestScenariosReal(t *testing.T) {
+	t.Parallel()
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()

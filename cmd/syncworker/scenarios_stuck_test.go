@@ -34,8 +34,11 @@ func playStuckDatabase(t *testing.T, n *network) {
 		left <- err
 	}()
 	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "sword")
-	if a.session(stuck).GetUnstored() != 1 {
-		t.Error("the save was not stuck any more when the other player was handed over")
+	select {
+	case err := <-saved:
+		t.Errorf("the stuck save was answered (%v) before the other player was handed over", err)
+		saved <- err
+	default:
 	}
 
 	unlock()

@@ -49,6 +49,7 @@ var scenarios = []struct {
 }
 
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()

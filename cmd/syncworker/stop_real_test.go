@@ -16,6 +16,7 @@ import (
 // save, and nothing is left behind (T18). A player whose final save never came
 // is released with the data accepted last, and named.
 func TestSIGTERMDrains(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		allQuit bool
 		code    int
