@@ -299,6 +299,16 @@ func testList(t *testing.T, r *rig) {
 	if set := listed(); len(set) != 2 || !set[p] || !set[q] {
 		t.Errorf("listed %v, want %s and %s", set, p, q)
 	}
+	// A checkout of ours keeps its entry, whoever believes that it is gone.
+	if err := a.Delist(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	if set := listed(); len(set) != 2 || !set[p] {
+		t.Errorf("listed %v, want %s among them, who is checked out", set, p)
+	}
+	if written := a.Sweep(ctx, p); written.Outcome != handoff.WriteDone {
+		t.Fatal(written.Err)
+	}
 	for range 2 {
 		if err := a.Delist(ctx, p); err != nil {
 			t.Fatal(err)

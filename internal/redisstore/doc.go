@@ -89,5 +89,5 @@
 // The list of players (server_checkouts) lives in another slot than the
 // players. On a single server it is written in the same round trip as the
 // claim, on a cluster in one before; it may name players who are not held,
-// never the other way round.
+// never the other way round: Delist leaves an entry whose checkout is ours.
 package redisstore

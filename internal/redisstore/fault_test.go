@@ -334,6 +334,15 @@ func TestSeveralServers(t *testing.T) {
 	if got.Outcome != handoff.ClaimGranted || order[0] != "SADD" || !strings.HasPrefix(order[1], "EVAL") {
 		t.Errorf("got %s by %v, want a grant after the list", describeClaimed(got), order)
 	}
+	for _, want := range []int{1, 0} {
+		if err := a.Delist(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+		if players, err := a.Listed(ctx); err != nil || len(players) != want {
+			t.Errorf("listed %v, %v, want %d: who is checked out stays listed", players, err, want)
+		}
+		a.Release(ctx, p, got.Fence)
+	}
 }
 
 // A Redis that hangs costs a bounded time, whatever is asked.

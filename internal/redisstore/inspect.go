@@ -2,8 +2,11 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/syncworker/syncworker/internal/handoff"
 )
@@ -95,13 +98,34 @@ func (s *Store) Enlist(ctx context.Context, player handoff.PlayerID) error {
 	return nil
 }
 
-// Delist takes the player off the list of those this server may hold.
+// Delist takes the player off the list of those this server may hold, unless the
+// checkout is this server's: that one would be found by nobody after a crash.
 func (s *Store) Delist(ctx context.Context, player handoff.PlayerID) error {
-	err := s.client.SRem(ctx, s.config.Space.Checkouts(s.config.Server), player.String()).Err()
-	if err != nil {
-		return fmt.Errorf("delist player: %w", mend(err))
+	if err := s.delist(ctx, player); err != nil {
+		return fmt.Errorf("delist player: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) delist(ctx context.Context, player handoff.PlayerID) error {
+	list, checkout := s.config.Space.Checkouts(s.config.Server), s.config.Space.Checkout(player)
+	if s.oneServer {
+		answer, err := s.run(ctx, delistScript, []string{list, checkout}, string(s.config.Server), player.String())
+		if err == nil && answer.word() != "done" && answer.word() != "held" {
+			err = answer.unexpected()
+		}
+		return err
+	}
+	// Two slots, two commands. No claim of this worker comes in between, for
+	// the operations of one player run one after the other.
+	holder, err := s.client.Get(ctx, checkout).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return mend(err)
+	}
+	if holder == string(s.config.Server) {
+		return nil
+	}
+	return mend(s.client.SRem(ctx, list, player.String()).Err())
 }
 
 // Listed returns the players that this server may have checked out, in no

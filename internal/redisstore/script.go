@@ -28,6 +28,7 @@ var (
 	freeScript     = script("common", "free")
 	expireScript   = script("common", "expire")
 	inspectScript  = script("common", "inspect")
+	delistScript   = script("delist")
 
 	leaseAcquireScript = script("lease_acquire")
 	leaseRenewScript   = script("lease_renew")
