@@ -79,9 +79,9 @@ func NewSettle(config SettleConfig) *Settle {
 	return s
 }
 
-// OnBegin adds a callback. Each Begin is followed by one run of all callbacks;
-// calls of Begin that come while a run is owed share it. Callbacks run one
-// after the other and should not wait for Redis.
+// OnBegin adds a callback. Each Begin is followed by one run of all callbacks,
+// unless its cause is CauseLeaseForeign; calls of Begin that come while a run is
+// owed share it. Callbacks run one after the other and should not wait for Redis.
 func (s *Settle) OnBegin(callback func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +103,11 @@ func (s *Settle) Begin(cause Cause) {
 	s.metrics.settles.WithLabelValues(string(cause)).Inc()
 	if news { // A flood of the same cause is one line in the log.
 		s.log.Info("settling, nothing is granted meanwhile", "cause", string(cause), "for", s.period)
+	}
+	if cause == CauseLeaseForeign {
+		// The sessions are the other worker's to clear. To verify them would
+		// put back what it has cleared already, for nobody.
+		return
 	}
 	select {
 	case s.wake <- struct{}{}:

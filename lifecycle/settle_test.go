@@ -61,6 +61,11 @@ func TestSettleCallsBack(t *testing.T) {
 		if got := len(calls); got != 6 {
 			t.Errorf("%d calls after another Begin, want 6", got)
 		}
+		settle.Begin(lifecycle.CauseLeaseForeign)
+		synctest.Wait()
+		if got := len(calls); got != 6 {
+			t.Errorf("%d calls after the lease was lost to another worker, want 6 as before", got)
+		}
 		settle.Interrupt(nil)
 		settle.Interrupt(nil)
 		if err := <-ended; err != nil {
