@@ -164,8 +164,9 @@ type session struct {
 	// the same again.
 	grant   *handoff.Grant
 	request handoff.RequestID
-	// unverified: a verification got no answer and is still owed.
-	unverified bool
+	// unverified counts the verifications without an answer in a row; one is
+	// still owed then.
+	unverified int
 }
 
 type writeKind uint8

@@ -86,7 +86,7 @@ func (st *step) writeDone() {
 		st.owe(w.snapshot, handoff.AsCurrent, w.requests, receiptFor(w.snapshot, handoff.StateCurrent))
 		st.stayHere()
 	case writeVerify:
-		st.s.session = copied(st.s.session, func(s *session) { s.unverified = false })
+		st.s.session = copied(st.s.session, func(s *session) { s.unverified = 0 })
 		st.stayHere()
 	case writeCheckIn:
 		// The checkout is gone; the data behind it was stored in the same step
@@ -221,8 +221,10 @@ func (st *step) writeFailed(err error) {
 	switch {
 	case w.kind == writeVerify:
 		st.s.write = nil
-		st.s.session = copied(st.s.session, func(s *session) { s.unverified = true })
-		st.setTimer(handoff.TimerRetry, lastRetry)
+		// Others may claim when their settle period is over: several attempts
+		// must fit in.
+		st.s.session = copied(st.s.session, func(s *session) { s.unverified++ })
+		st.setTimer(handoff.TimerRetry, backoff(st.s.session.unverified, st.config.Settle/4))
 		st.stayHere()
 	case w.kind == writeUpdate, final:
 		st.s.write = nil
@@ -254,7 +256,7 @@ func (st *step) onRetry() {
 	switch {
 	case st.s.write != nil && st.s.write.op == 0:
 		st.send()
-	case st.s.session != nil && st.s.session.unverified:
+	case st.s.session != nil && st.s.session.unverified > 0:
 		// A save that is under way now may fail as well: then this comes after.
 		st.onVerify()
 	}
@@ -275,6 +277,13 @@ func (st *step) onVerify() {
 	case PhaseClaiming, PhaseSaving, PhaseVerifying:
 		// What is under way may have been answered before the loss.
 		st.deferOnce(handoff.Verify{})
+	case PhaseCheckingIn, PhaseReleasing:
+		// What ends the session proves as much. It must not wait out the pause
+		// that an outage has led to: others may claim by then.
+		st.s.write = copied(st.s.write, func(w *write) { w.failures = 0 })
+		if st.s.write.op == 0 {
+			st.send()
+		}
 	default:
 	}
 }
