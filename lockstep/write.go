@@ -282,6 +282,7 @@ func (st *step) onVerify() {
 		// that an outage has led to: others may claim by then.
 		st.s.write = copied(st.s.write, func(w *write) { w.failures = 0 })
 		if st.s.write.op == 0 {
+			st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
 			st.send()
 		}
 	default:
