@@ -52,6 +52,10 @@ func (s *Server) handle(c *conn, args []string) {
 		return
 	}
 	name := strings.ToUpper(args[0])
+	if s.loading && !whileLoading[name] {
+		c.peer.WriteError(loadingText)
+		return
+	}
 	if c.tx != nil && s.queue(c, name, args) {
 		return
 	}

@@ -127,10 +127,15 @@ func (s *Server) configSet(c *call) {
 
 // info answers INFO with what identifies the server; unknown sections are empty.
 func (s *Server) info(c *call) {
+	loading := "0"
+	if s.loading {
+		loading = "1"
+	}
 	sections := []struct{ name, text string }{
 		{"server", "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:" + s.runID +
 			"\r\nuptime_in_seconds:" + strconv.Itoa(int(time.Since(s.started).Seconds())) + "\r\n"},
 		{"clients", "# Clients\r\nconnected_clients:" + strconv.Itoa(len(s.conns)) + "\r\n"},
+		{"persistence", "# Persistence\r\nloading:" + loading + "\r\n"},
 		{"replication", "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_replid:" + s.replID +
 			"\r\nmaster_repl_offset:0\r\n"},
 	}

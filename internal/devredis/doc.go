@@ -13,7 +13,7 @@
 //     does not read holds up nobody and is cut off at 32 MiB, as in Redis;
 //   - CONFIG, INFO with a run id and a replication id, CLIENT KILL;
 //   - faults on demand: a restart, lost connections, silent connections, a frozen
-//     server, lost answers.
+//     server, one that loads its data, lost answers.
 //
 // A Server is reached over TCP or, without any socket, through Dialer; the
 // latter works inside a testing/synctest bubble, where all of its time is the

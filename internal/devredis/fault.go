@@ -76,6 +76,24 @@ func (s *Server) SetConfigForbidden(forbidden bool) {
 	s.forbidden = forbidden
 }
 
+// loadingText is what a server that loads answers to what needs its data.
+const loadingText = "LOADING Redis is loading the dataset in memory"
+
+// whileLoading are the commands that are carried out all the same.
+var whileLoading = map[string]bool{
+	"AUTH": true, "CLIENT": true, "CONFIG": true, "HELLO": true, "INFO": true, "QUIT": true, "SELECT": true,
+	"SUBSCRIBE": true, "UNSUBSCRIBE": true, "PSUBSCRIBE": true, "PUNSUBSCRIBE": true,
+}
+
+// SetLoading makes the server load its data, as Redis does after a start with
+// much of it, or ends that. Until then it takes connections and subscriptions,
+// and refuses what needs the data.
+func (s *Server) SetLoading(loading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading = loading
+}
+
 // SetNotifyKeyspaceEvents changes the flags as CONFIG SET would, also while
 // CONFIG is forbidden to clients. It returns an error when the text is no set
 // of flags.

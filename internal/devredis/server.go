@@ -53,6 +53,7 @@ type Server struct {
 	closed    bool
 	frozen    bool
 	forbidden bool
+	loading   bool
 	intercept func(Command) Verdict
 	started   time.Time
 	runID     string

@@ -11,6 +11,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// ErrLoading is returned while Redis loads its data. It takes connections and
+// even subscriptions meanwhile, but nobody can verify a session: a settle period
+// must not begin, let alone end, before that is possible.
+var ErrLoading = errors.New("redis is loading its data and will answer when that is done")
+
 // ErrServerChanged is returned by claims while Redis is another server process
 // than the one the worker has settled on: it restarted, or another server took
 // its place, and what it knows of the other workers' sessions may be gone.
@@ -20,20 +25,28 @@ var ErrServerChanged = errors.New("redis is not the server that this worker has 
 // others: the run ID, which is new at every start, and the replication ID,
 // which is new at every promotion of a replica. It is "" when Redis does not
 // tell, because INFO is forbidden or unknown there. An error means that Redis
-// could not be asked.
+// could not be asked, or ErrLoading.
 //
 // A master that has been without its last replica for repl-backlog-ttl (an
 // hour) takes a new replication ID as well; that costs one settle period that
 // was not needed.
 func Identify(ctx context.Context, conn redis.Cmdable) (string, error) {
 	pipe := conn.Pipeline()
-	// Two commands, since Redis 6 takes one section at a time.
+	// One command each, since Redis 6 takes one section at a time.
+	persistence := pipe.Info(ctx, "persistence")
 	server := pipe.Info(ctx, "server")
 	replication := pipe.Info(ctx, "replication")
 	if _, err := pipe.Exec(ctx); err != nil && !answered(err) {
 		return "", fmt.Errorf("identify redis: %w", err)
 	}
 	// Each command carries its own error.
+	loading, err := infoField(persistence, "loading")
+	if err != nil {
+		return "", fmt.Errorf("identify redis: %w", mend(err))
+	}
+	if loading == "1" {
+		return "", fmt.Errorf("identify redis: %w", ErrLoading)
+	}
 	run, err := infoField(server, "run_id")
 	if err != nil {
 		return "", fmt.Errorf("identify redis: %w", mend(err))
@@ -100,6 +113,8 @@ type IdentityConfig struct {
 //
 //   - The first server seen is adopted. When another one is seen, Changed is
 //     called, and after it has returned the other is adopted.
+//   - No connection comes up while the server loads its data, so whoever
+//     notices a new server can verify its sessions there at once.
 //   - A connection for grants comes up only on the adopted server, only when
 //     Settled says so, and not on the connection that discovered the change.
 //
@@ -136,7 +151,7 @@ func NewIdentity(config IdentityConfig) *Identity {
 }
 
 // OnConnect is the redis.Options.OnConnect of the client for everything but
-// grants. It fails when Redis could not be asked who it is.
+// grants. It fails when Redis could not be asked who it is, and with ErrLoading.
 func (i *Identity) OnConnect(ctx context.Context, conn *redis.Conn) error {
 	identity, err := Identify(ctx, conn)
 	if err != nil {
@@ -147,7 +162,8 @@ func (i *Identity) OnConnect(ctx context.Context, conn *redis.Conn) error {
 }
 
 // OnGrantConnect is the redis.Options.OnConnect of the client for grants. It
-// fails with ErrServerChanged while the server is not one to grant on.
+// fails like OnConnect, and with ErrServerChanged while the server is not one to
+// grant on.
 func (i *Identity) OnGrantConnect(ctx context.Context, conn *redis.Conn) error {
 	identity, err := Identify(ctx, conn)
 	if err != nil {

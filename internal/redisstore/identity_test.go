@@ -180,8 +180,43 @@ func TestIdentityUntold(t *testing.T) {
 	}
 }
 
-// A server that cannot answer yet is not one that declines to.
+// A server that cannot answer yet is not one that declines to: no connection of
+// any kind comes up, and nothing begins, until it can.
 func TestIdentityOfALoadingServer(t *testing.T) {
+	ctx := context.Background()
+	dev := newDev(t)
+	r := newRig(t, dev)
+	var settle settle
+	client, grants := r.clients(settle.identity(nil))
+	a, p := r.storeOn("a", client, grants), r.player()
+	ready(t, a)
+	dev.SetLoading(true)
+	dev.restart(true)
+	if err := client.Ping(ctx).Err(); !errors.Is(err, redisstore.ErrLoading) {
+		t.Errorf("ping got %v, want ErrLoading", err)
+	}
+	sub := client.Subscribe(ctx)
+	t.Cleanup(func() { _ = sub.Close() })
+	if err := sub.Subscribe(ctx, "channel"); !errors.Is(err, redisstore.ErrLoading) {
+		t.Errorf("subscribe got %v, want ErrLoading", err)
+	}
+	if got := a.Claim(ctx, p, handoff.Claim{AllowUnknown: true}); !errors.Is(got.Err, redisstore.ErrLoading) {
+		t.Errorf("claim got %s, want ErrLoading", describeClaimed(got))
+	}
+	if changes := settle.seen(); len(changes) != 0 {
+		t.Errorf("changes %q while nobody can verify anything, want none", changes)
+	}
+	dev.SetLoading(false)
+	if got := a.Claim(ctx, p, handoff.Claim{AllowUnknown: true}); !errors.Is(got.Err, redisstore.ErrServerChanged) {
+		t.Errorf("the first claim after it got %s, want ErrServerChanged", describeClaimed(got))
+	}
+	if changes := settle.seen(); len(changes) != 1 {
+		t.Errorf("changes %q, want one", changes)
+	}
+}
+
+// Some servers refuse INFO as well.
+func TestIdentityOfASilentServer(t *testing.T) {
 	dev := newDev(t)
 	dev.Intercept(refuse("INFO", "LOADING Redis is loading the dataset in memory"))
 	client := dev.Client()

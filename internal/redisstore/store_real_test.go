@@ -4,11 +4,13 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -296,5 +298,38 @@ func BenchmarkCrowd(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/crowd, "µs/update")
 		})
+	}
+}
+
+// While redis-server loads, it answers INFO and takes subscriptions, and nothing
+// else works: it is not to be taken for a server to settle on.
+func TestLoadingRedis(t *testing.T) {
+	srv := redistest.Start(t, "--enable-debug-command", "yes", "--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024")
+	ctx := context.Background()
+	admin := srv.Client(func(o *redis.Options) { o.ReadTimeout = time.Minute })
+	if err := admin.Do(ctx, "DEBUG", "POPULATE", 5000).Err(); err != nil {
+		t.Fatal(err)
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- admin.Do(ctx, "DEBUG", "RELOAD").Err() }()
+	client := srv.Client()
+	seen := false
+	for over := false; !over; {
+		_, err := redisstore.Identify(ctx, client)
+		seen = seen || errors.Is(err, redisstore.ErrLoading)
+		select {
+		case err := <-loaded:
+			if err != nil {
+				t.Fatal(err)
+			}
+			over = true
+		default:
+		}
+	}
+	if !seen {
+		t.Error("redis loaded, and Identify never said so")
+	}
+	if id, err := redisstore.Identify(ctx, client); err != nil || id == "" {
+		t.Errorf("got %q, %v after loading, want an identity", id, err)
 	}
 }
