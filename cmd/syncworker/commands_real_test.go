@@ -27,7 +27,7 @@ func (n *network) upkeep(c redistest.Command) bool {
 	case "EVALSHA":
 		return len(c.Args) > 3 && strings.HasPrefix(c.Args[3], n.leases())
 	case "SET":
-		return strings.HasPrefix(c.Args[1], strings.TrimSuffix(string(n.space.Probe("x")), "x"))
+		return strings.HasPrefix(c.Args[1], strings.TrimSuffix(n.space.Probe("x"), "x"))
 	default:
 		return false
 	}

@@ -32,7 +32,7 @@ func permissions(t *testing.T, db string) (needed, mending []string) {
 	if user == nil {
 		t.Fatal("docs/operations.md has no line with the rules of an ACL user")
 	}
-	for _, rule := range strings.Fields(string(user[1])) {
+	for rule := range strings.FieldsSeq(string(user[1])) {
 		if strings.HasPrefix(rule, "+config|") {
 			mending = append(mending, rule)
 		} else {

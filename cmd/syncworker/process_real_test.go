@@ -217,10 +217,11 @@ func (p *process) kill() {
 	<-p.gone
 }
 
-func (p *process) signal(s os.Signal) {
+// stop sends the signal that operators stop a worker with.
+func (p *process) stop() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatalf("send %v to %s: %v", s, p.id, err)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatalf("send SIGTERM to %s: %v", p.id, err)
 	}
 }
 
@@ -246,7 +247,7 @@ func (p *process) exits(code int, texts ...string) {
 // terminate stops the process in order and wants it to end well.
 func (p *process) terminate() {
 	p.t.Helper()
-	p.signal(syscall.SIGTERM)
+	p.stop()
 	p.exits(exitOK)
 }
 
@@ -297,6 +298,16 @@ func (p *process) health() func(path string) (int, string) {
 			p.t.Fatal(err)
 		}
 		return response.StatusCode, string(body)
+	}
+}
+
+// within waits for something that must happen.
+func within(t *testing.T, what string, happened <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(patience):
+		t.Fatalf("never happened: %s", what)
 	}
 }
 

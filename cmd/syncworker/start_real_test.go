@@ -82,14 +82,14 @@ func TestStartBeforeRedis(t *testing.T) {
 			<-time.After(10 * time.Millisecond)
 		}
 	}()
-	<-failed
+	within(t, "an attempt of the game fails", failed)
 	server.Restart(false)
 	a.eventually("the worker is ready", func() bool {
 		a.alive()
 		status, _ := get("/readyz")
 		return status == http.StatusOK
 	})
-	<-attached
+	within(t, "the game is attached", attached)
 	info, err := os.Lstat(a.socket)
 	if err != nil || info.Mode()&fs.ModeSocket == 0 || info.Mode().Perm() != 0o660 {
 		t.Errorf("the socket: %v, %v", info, err)

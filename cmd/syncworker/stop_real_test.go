@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +37,7 @@ func TestSIGTERMDrains(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitsFirst, waitsSecond := b.waiting(playerNumber(1)), b.waiting(playerNumber(2))
-			a.signal(syscall.SIGTERM)
+			a.stop()
 			a.drains()
 			if phase := b.phase(playerNumber(1)); phase != "waiting" {
 				t.Errorf("the player is %q on b before the final save", phase)
@@ -80,7 +79,7 @@ func TestSIGTERMWithFrozenRedis(t *testing.T) {
 		answered <- err
 	}()
 	a.eventually("the final save is under way", func() bool { return a.phase(player) == "checking-in" })
-	a.signal(syscall.SIGTERM)
+	a.stop()
 	a.exits(exitUndrained, "player was not drained: player="+player.String(), "stopped before every player was drained")
 	if err := <-answered; err == nil {
 		t.Error("a final save that was not stored is acknowledged")
@@ -102,9 +101,9 @@ func TestSecondSIGTERMEndsAtOnce(t *testing.T) {
 	a := n.played("a", "boot-a")
 	player := playerNumber(1)
 	a.enter(player)
-	a.signal(syscall.SIGTERM)
+	a.stop()
 	a.drains()
-	a.signal(syscall.SIGTERM)
+	a.stop()
 	a.exits(exitAborted, "second signal", "ended at once by a second signal")
 	if got := n.redis.client().Get(context.Background(), n.space.Checkout(player)).Val(); got != "a" {
 		t.Errorf("the checkout is %q, want it untouched", got)
