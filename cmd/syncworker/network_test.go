@@ -263,7 +263,7 @@ func (s *testServer) end() error {
 
 func (s *testServer) close() {
 	s.stop.Do(func() { s.signals <- os.Interrupt })
-	<-s.ended
+	_ = <-s.ended // end has judged it, where a test wants to know
 	if s.http != nil {
 		s.http.CloseIdleConnections()
 	}

@@ -46,7 +46,7 @@ func playStuckDatabase(t *testing.T, n *network) {
 		t.Errorf("the quit that waited for the database got %v", err)
 	}
 	a.eventually("the database has the save", func() bool { return a.session(stuck).GetUnstored() == 0 })
-	<-saved // CURRENT, or UNAVAILABLE when the lock outlasted its patience.
+	_ = <-saved // CURRENT, or UNAVAILABLE when the lock outlasted its patience.
 	a.mustQuit(stuckSession, "free")
 	wantData(t, b.enter(stuck), v1.Source_SOURCE_UPDATE, "free")
 }
