@@ -11,7 +11,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
 	"github.com/syncworker/syncworker/internal/config"
@@ -21,12 +20,6 @@ import (
 func testLogger(t *testing.T) hclog.Logger {
 	t.Helper()
 	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: t.Output()})
-}
-
-func skewed(value string, by time.Duration) *v1.Capture {
-	c := capturing(value)
-	c.CapturedAt = timestamppb.New(time.Now().Add(by))
-	return c
 }
 
 func playEmptied(t *testing.T, n *network) {
