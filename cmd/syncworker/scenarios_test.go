@@ -78,25 +78,31 @@ func playHandOver(t *testing.T, n *network) {
 }
 
 func playTwoAtOnce(t *testing.T, n *network) {
-	a, b := n.start("a"), n.start("b")
+	servers := []*testServer{n.start("a"), n.start("b")}
 	for round := range 50 {
 		player := playerNumber(round)
-		var wins sync.Map
-		var both sync.WaitGroup
-		for _, s := range []*testServer{a, b} {
-			both.Go(func() {
-				if joined, err := s.tryJoin(player, 100*time.Millisecond); err == nil {
-					wins.Store(s.id, joined.SessionId)
-				} else if connect.CodeOf(err) != connect.CodeDeadlineExceeded {
-					t.Errorf("round %d: %v", round, err)
+		answers := make(chan int, 2)
+		ctx, hangUp := context.WithCancel(context.Background())
+		for i, s := range servers {
+			go func() {
+				if _, err := s.game.Join(ctx, &v1.JoinRequest{PlayerId: player.String()}); err != nil {
+					if connect.CodeOf(err) != connect.CodeCanceled {
+						t.Errorf("round %d: %v", round, err)
+					}
+					i = -1
 				}
-			})
+				answers <- i
+			}()
 		}
-		both.Wait()
-		count := 0
-		wins.Range(func(any, any) bool { count++; return true })
-		if count != 1 {
-			t.Fatalf("round %d: %d servers got the player", round, count)
+		winner := <-answers
+		if winner < 0 {
+			t.Fatalf("round %d: nobody got the player", round)
+		}
+		other := servers[1-winner]
+		other.eventually("the other join waits", func() bool { return other.phase(player) == "waiting" })
+		hangUp()
+		if loser := <-answers; loser >= 0 {
+			t.Fatalf("round %d: two servers got the player", round)
 		}
 	}
 }
