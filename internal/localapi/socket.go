@@ -58,10 +58,33 @@ func listenUnix(path string) (listener net.Listener, err error) {
 	}
 	raw.SetUnlinkOnClose(false)
 	made := &socket{UnixListener: raw, path: path}
-	if err := made.publish(staged, private); err != nil {
+	unlock, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	if err := errors.Join(made.publish(staged, private), unlock()); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
 	return made, nil
+}
+
+// lockDir makes workers that start in one directory take their places one after
+// the other: two that find the same dead socket could else take each other's
+// away. The lock ends with the process at the latest and leaves no file behind.
+func lockDir(dir string) (unlock func() error, err error) {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	for {
+		err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX)
+		if err == nil {
+			return handle.Close, nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), handle.Close())
+		}
+	}
 }
 
 func privateDir(path string) (string, error) {
