@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,10 +33,7 @@ type demoGame struct {
 // openGame attaches a game to a worker and waits for the answer.
 func openGame(ctx context.Context, w *demoWorker) (*demoGame, error) {
 	g := &demoGame{id: w.id, http: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", w.socket)
-		},
+		DialContext:         dialTo("unix", w.socket),
 		MaxIdleConnsPerHost: maxDemoPlayers,
 	}}
 	g.client = syncworkerv1connect.NewPlayerServiceClient(&http.Client{Transport: g.http}, "http://worker")

@@ -78,8 +78,6 @@ func runWorker(ctx context.Context, o workerOptions) (err error) {
 	if err := w.open(o); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	if err := w.acquire(ctx, o.signals); err != nil {
 		return err
 	}
