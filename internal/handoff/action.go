@@ -22,9 +22,17 @@ type (
 		// Floor is a fence that the granted one must exceed: the database's
 		// newest, when Redis may have forgotten. Zero for none.
 		Floor Fence
+		// Over makes it a take-over: the player is taken from exactly this
+		// holder at exactly this fence. The zero value means a plain claim.
+		Over Holder
 	}
 	// CheckLease reads this worker's own lease; LeaseChecked answers it.
 	CheckLease struct{ Attempt uint64 }
+	// ReadLease reads another server's lease; LeaseRead answers it.
+	ReadLease struct {
+		Attempt uint64
+		Server  ServerID
+	}
 	// Update stores the snapshot as data_update; Written answers it.
 	Update struct {
 		Op       uint64
@@ -47,6 +55,13 @@ type (
 	Resume struct {
 		Op    uint64
 		Fence Fence
+		// Strict puts nothing back that Redis forgot: the answer is then
+		// WriteForgotten, and only a checkout that is missing at this very
+		// fence is restored. It is for sessions that others may have taken
+		// over before Redis forgot (rule R7).
+		Strict bool
+		// Load asks for data_update with the answer.
+		Load bool
 	}
 	// Sweep removes a checkout that carries this server's ID whatever its
 	// fence: for a claim whose answer was lost. Written answers it.
@@ -56,6 +71,22 @@ type (
 	Expire struct{ Version Version }
 	// Delist takes the player off server_checkouts. Nobody waits for it.
 	Delist struct{}
+	// Petition asks the worker that holds the player to hurry, or, when the
+	// fence is above its session's, to look whether it still holds the player.
+	// It is a hint and may get lost; nobody waits for it.
+	Petition struct {
+		To    ServerID
+		Fence Fence
+	}
+)
+
+// Actions on the local spool.
+type (
+	// Spool writes a snapshot to the local disk; Spooled answers it.
+	Spool struct{ Entry SpoolEntry }
+	// Unspool removes the entry of a snapshot that is safe elsewhere. Nobody
+	// waits for it.
+	Unspool struct{ ID SnapshotID }
 )
 
 // Actions on the database.
@@ -71,8 +102,13 @@ type (
 
 // Actions on the surroundings.
 type (
-	// Watch asks for Look events about a key of the player until Unwatch.
-	Watch struct{ Key Key }
+	// Watch asks for Look events about a key until Unwatch. A Watch of a kind
+	// of key that is watched already replaces it.
+	Watch struct {
+		Key Key
+		// Server is whose lease is meant (KeyLease); empty otherwise.
+		Server ServerID
+	}
 	// Unwatch ends Watch.
 	Unwatch struct{ Key Key }
 	// SetTimer sets or moves one of the player's timers.
@@ -94,6 +130,12 @@ type (
 		NewHolder ServerID
 		Reason    Reason
 	}
+	// AskCheckIn tells the game that another server waits for the player of
+	// this session: save and quit, if the player is not really here.
+	AskCheckIn struct {
+		Session SessionID
+		By      ServerID
+	}
 	// Note reports something that operators count.
 	Note struct {
 		Kind NoteKind
@@ -113,6 +155,8 @@ const (
 	KeyUpdate
 	// KeySwitch is server_switch.
 	KeySwitch
+	// KeyLease is the server_lease of a server that holds the player.
+	KeyLease
 )
 
 // NoteKind names what is counted.
@@ -142,6 +186,18 @@ const (
 	NoteClaimLost
 	// NoteSafetyPoll: a safety poll found what no notification had told.
 	NoteSafetyPoll
+	// NoteTakenOver: a player was taken from a server whose lease had ended.
+	NoteTakenOver
+	// NoteStolen: a player was taken from a live server at the end of the wait
+	// (sync.on_timeout = steal).
+	NoteStolen
+	// NoteSuspect: a session whose lease had ended was given up, because Redis
+	// has forgotten whether somebody took it over (rule R7).
+	NoteSuspect
+	// NoteSpooled: a snapshot was written to the local spool.
+	NoteSpooled
+	// NoteSpoolFailed: the local spool did not take a snapshot.
+	NoteSpoolFailed
 )
 
 // String returns the kind as logs and metrics show it.
@@ -157,6 +213,11 @@ func (k NoteKind) String() string {
 		NoteStoreRetry:      "store-retry",
 		NoteClaimLost:       "claim-lost",
 		NoteSafetyPoll:      "safety-poll",
+		NoteTakenOver:       "taken-over",
+		NoteStolen:          "stolen",
+		NoteSuspect:         "suspect",
+		NoteSpooled:         "spooled",
+		NoteSpoolFailed:     "spool-failed",
 	}
 	if int(k) >= len(names) || names[k] == "" {
 		return "invalid"
@@ -218,6 +279,10 @@ const (
 	StateCurrent SaveState = iota + 1
 	// StateHistory: kept as history, as asked for.
 	StateHistory
+	// StateProvisional: on local disk only. The capture becomes current when it
+	// is replayed, unless another server took the player over meanwhile; then
+	// it is kept as a conflict and the game is told.
+	StateProvisional
 )
 
 // Receipt answers Save and Quit.
@@ -264,6 +329,11 @@ func (*Refusal) isResult() {}
 
 func (Claim) isAction()      {}
 func (CheckLease) isAction() {}
+func (ReadLease) isAction()  {}
+func (Petition) isAction()   {}
+func (Spool) isAction()      {}
+func (Unspool) isAction()    {}
+func (AskCheckIn) isAction() {}
 func (Update) isAction()     {}
 func (CheckIn) isAction()    {}
 func (Release) isAction()    {}

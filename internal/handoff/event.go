@@ -70,6 +70,22 @@ const (
 	EndConflict
 )
 
+// Adopt asks for a session of an earlier incarnation of this worker, which the
+// game that has attached still plays. The session is live from then on, and
+// lost again when Redis does not confirm it.
+type Adopt struct {
+	Session SessionID
+	// Name is the player's name, for people; may be empty.
+	Name string
+}
+
+// Petitioned says that another server waits for the player. It proves nothing.
+type Petitioned struct {
+	By ServerID
+	// Fence is the highest that the petitioner saw.
+	Fence Fence
+}
+
 // String returns the reason as logs show it.
 func (r EndReason) String() string {
 	switch r {
@@ -101,6 +117,9 @@ type (
 		Update *Snapshot
 		// Holder has the player (ClaimHeld).
 		Holder Holder
+		// TakenOver means that the grant took the player from Claim.Over;
+		// without it, the checkout was free or ours (ClaimGranted).
+		TakenOver bool
 		// Until is when the settle period ends (ClaimSettling).
 		Until time.Time
 		// Err is why the claim failed (ClaimFailed), or why Update could not
@@ -121,12 +140,30 @@ type (
 		Present bool
 		Err     error
 	}
+	// LeaseRead answers ReadLease.
+	LeaseRead struct {
+		Attempt uint64
+		// Present means that the lease is in Redis.
+		Present bool
+		// Incarnation is that of its owner; empty when the value names none.
+		Incarnation string
+		// Left is how long it lives unless renewed; below 0 for ever.
+		Left time.Duration
+		Err  error
+	}
+	// Spooled answers Spool. Err is why the disk did not take the entry.
+	Spooled struct {
+		ID  SnapshotID
+		Err error
+	}
 	// Written answers Update, CheckIn, Release, Resume and Sweep.
 	Written struct {
 		Op      uint64
 		Outcome WriteOutcome
 		// Holder is who holds a higher fence (WriteFenced).
 		Holder Holder
+		// Update is data_update, nil when Redis has none (Resume.Load).
+		Update *Snapshot
 		// Err is why the write failed (WriteFailed); then it may or may not
 		// have taken effect, unless it wraps ErrTooLarge.
 		Err error
@@ -151,7 +188,12 @@ type (
 	TimerFired struct{ Timer Timer }
 	// Verify asks every live session to make sure that Redis still knows it
 	// (rule R1).
-	Verify struct{}
+	Verify struct {
+		// Suspect means that this worker's lease had ended while Redis stayed
+		// up: others may have taken the sessions over, so what Redis has
+		// forgotten is lost (rule R7).
+		Suspect bool
+	}
 )
 
 // LookCause says what made the worker look.
@@ -260,6 +302,10 @@ func (End) isEvent()          {}
 func (Claimed) isEvent()      {}
 func (NewestRead) isEvent()   {}
 func (LeaseChecked) isEvent() {}
+func (LeaseRead) isEvent()    {}
+func (Spooled) isEvent()      {}
+func (Adopt) isEvent()        {}
+func (Petitioned) isEvent()   {}
 func (Written) isEvent()      {}
 func (Stored) isEvent()       {}
 func (Look) isEvent()         {}

@@ -103,6 +103,19 @@ func (c *Capture) Over(base map[string][]byte) map[string][]byte {
 	return merged
 }
 
+// SpoolEntry is a snapshot on its way to where it belongs, kept on local disk
+// until it is there.
+type SpoolEntry struct {
+	Snapshot *Snapshot
+	// As is the role in which the database is to keep it.
+	As StoredAs
+	// Accepted means that Redis has taken it, or need not: only the database
+	// is missing.
+	Accepted bool
+	// Final means that the session ends with it (check-in, not update).
+	Final bool
+}
+
 // StoredAs says in which role the database keeps a snapshot.
 type StoredAs uint8
 
