@@ -277,7 +277,7 @@ func (a *archive) Insert(ctx context.Context, s *handoff.Snapshot, _ []byte, _ h
 // poller is a watcher without notifications.
 type poller struct{ every time.Duration }
 
-func (p poller) Watch(_ handoff.PlayerID, _ handoff.Key, look func(handoff.LookCause)) (stop func()) {
+func (p poller) Watch(_ handoff.PlayerID, _ handoff.Key, _ handoff.ServerID, look func(handoff.LookCause)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		look(handoff.LookReady)

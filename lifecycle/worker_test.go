@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/syncworker/syncworker/internal/driver"
 	"github.com/syncworker/syncworker/internal/gamelink"
 	"github.com/syncworker/syncworker/internal/handoff"
+	"github.com/syncworker/syncworker/internal/redisstore"
 	"github.com/syncworker/syncworker/lifecycle"
 	"github.com/syncworker/syncworker/lockstep"
 	"github.com/syncworker/syncworker/snapshotcodec"
@@ -68,7 +70,7 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ports = w.store.Store
+	w.ports = ports{w.store.Store}
 	if wrap != nil {
 		w.ports = wrap(w.ports)
 	}
@@ -85,7 +87,7 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 		Game: w,
 	}, driver.Config{Logger: logger})
 	w.link = gamelink.New(w.driver, gamelink.Config{Grace: b.grace, Logger: logger})
-	w.settle.OnBegin(w.driver.VerifyAll)
+	w.settle.OnBegin(func() { w.driver.VerifyAll(false) })
 	w.settle.OnBegin(func() { w.sweeper.Recheck() })
 	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(),
 		lifecycle.SweeperConfig{Server: lobby, Grace: b.grace, Logger: logger, Metrics: metrics})
@@ -100,6 +102,25 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 
 // TellLost lets a worker stand in for its link, which is made after the driver.
 func (w *worker) TellLost(lost handoff.TellLost) { w.link.TellLost(lost) }
+
+// AskCheckIn makes a worker a driver.Game; its game never checks in early.
+func (*worker) AskCheckIn(handoff.AskCheckIn) {}
+
+// ports is Redis as the driver sees it, without petitions and take-overs.
+type ports struct{ *redisstore.Store }
+
+func (p ports) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
+	value, left, err := p.Store.ReadLease(ctx, server)
+	return handoff.LeaseRead{Present: value != "", Left: left, Err: err}
+}
+
+func (p ports) Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written {
+	return p.Store.Resume(ctx, player, resume.Fence)
+}
+
+func (ports) Petition(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
+	return nil
+}
 
 // start acquires the lease and runs the actors.
 func (w *worker) start() {

@@ -45,14 +45,40 @@ func (a storeAdapter) CheckLease(ctx context.Context) (present bool, err error) 
 	return present, err
 }
 
+// ReadLease tells of another server's lease what the driver needs to know.
+func (a storeAdapter) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
+	value, left, err := a.Store.ReadLease(ctx, server)
+	if err != nil || value == "" {
+		return handoff.LeaseRead{Err: err}
+	}
+	read := handoff.LeaseRead{Present: true, Left: left}
+	// A value that names no owner is a lease all the same.
+	if owner, err := lifecycle.ParseOwner(value); err == nil {
+		read.Incarnation = owner.Incarnation
+	}
+	return read
+}
+
+func (a storeAdapter) Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written {
+	return a.Store.Resume(ctx, player, resume.Fence)
+}
+
+func (storeAdapter) Petition(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
+	return errors.New("redis carries no petitions")
+}
+
 // watchAdapter turns a player's key into a channel, and events into causes.
 type watchAdapter struct {
 	watcher *events.Watcher
 	space   keyspace.Space
 }
 
-func (a watchAdapter) Watch(player handoff.PlayerID, key handoff.Key, look func(handoff.LookCause)) (stop func()) {
-	return a.watcher.Watch(a.space.Key(key, player), func(event events.Event) {
+func (a watchAdapter) Watch(player handoff.PlayerID, key handoff.Key, server handoff.ServerID, look func(handoff.LookCause)) (stop func()) {
+	name := a.space.Key(key, player)
+	if key == handoff.KeyLease {
+		name = a.space.Lease(server)
+	}
+	return a.watcher.Watch(name, func(event events.Event) {
 		look(lookCause(event.Kind))
 	})
 }
@@ -78,6 +104,8 @@ func (a *gameAdapter) TellLost(lost handoff.TellLost) {
 		link.TellLost(lost)
 	}
 }
+
+func (*gameAdapter) AskCheckIn(handoff.AskCheckIn) {}
 
 // leaseAdapter is Redis as the lease sees it.
 type leaseAdapter struct{ *redisstore.Store }

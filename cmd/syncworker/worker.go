@@ -228,7 +228,7 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 		Watcher: watchAdapter{w.watcher, space},
 		Gate:    w.settle,
 		Game:    game,
-	}, driver.Config{Logger: w.logger.Named("driver"), Registerer: w.registry})
+	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.link = gamelink.New(w.driver, gamelink.Config{Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink")})
 	w.onClose("end the game link", func() error { w.link.Close(); return nil })
@@ -241,7 +241,7 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.registerGauges()
-	w.settle.OnBegin(w.driver.VerifyAll)
+	w.settle.OnBegin(func() { w.driver.VerifyAll(false) })
 	w.settle.OnBegin(w.sweeper.Recheck)
 	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
 	return w.buildAPI()

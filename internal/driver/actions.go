@@ -21,12 +21,15 @@ func (d *Driver) perform(p *player, action handoff.Action) {
 	case handoff.StopTimer:
 		d.stopTimer(p, a.Timer)
 	case handoff.Watch:
-		d.startWatch(p, a.Key)
+		d.startWatch(p, a)
 	case handoff.Unwatch:
 		d.stopWatch(p, a.Key)
 	case handoff.TellLost:
 		d.log.Info("session lost", "player", p.id.String(), "session", a.Session.String(), "reason", a.Reason.String(), "new-holder", a.NewHolder)
 		d.ports.Game.TellLost(a)
+	case handoff.AskCheckIn:
+		d.log.Debug("another server waits for a player", "player", p.id.String(), "session", a.Session.String(), "by", a.By)
+		d.ports.Game.AskCheckIn(a)
 	case handoff.Note:
 		d.note(p, a)
 	default:

@@ -5,6 +5,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/syncworker/syncworker/internal/handoff"
 )
 
 // The defaults of Config.
@@ -12,10 +14,12 @@ const (
 	DefaultRedisTimeout = 5 * time.Second
 	DefaultReadTimeout  = 10 * time.Second
 	DefaultStoreTimeout = 10 * time.Second
+	DefaultSpoolTimeout = 10 * time.Second
 	DefaultMaxClaims    = 8
 	DefaultMaxRedisOps  = 12
 	DefaultMaxReads     = 64
 	DefaultMaxStores    = 16
+	DefaultMaxSpools    = 32
 	DefaultMaxQueued    = 64
 )
 
@@ -28,9 +32,11 @@ type Config struct {
 	ReadTimeout time.Duration
 	// StoreTimeout ends one write to the database; default 10 s.
 	StoreTimeout time.Duration
-	// MaxClaims, MaxRedisOps (all but claims), MaxReads and MaxStores are how
-	// many operations run at once, over all players; defaults 8, 12, 64 and
-	// 16. A hanging operation takes one slot until its timeout. More claims
+	// SpoolTimeout ends one write to the local spool; default 10 s.
+	SpoolTimeout time.Duration
+	// MaxClaims, MaxRedisOps (all but claims), MaxReads, MaxStores and
+	// MaxSpools are how many operations run at once, over all players; defaults
+	// 8, 12, 64, 16 and 32. A hanging operation takes one slot until its timeout. More claims
 	// than the grant connections, or more other operations than the client's
 	// connections less what the lease needs, only move the queue to where
 	// timeouts run already.
@@ -38,10 +44,13 @@ type Config struct {
 	MaxRedisOps int
 	MaxReads    int
 	MaxStores   int
+	MaxSpools   int
 	// MaxQueued is how many requests, and how many operations not yet begun,
 	// one player may have; above it requests are refused with ReasonBusy.
 	// Default 64.
 	MaxQueued int
+	// Server is who this worker is, for the log; empty leaves it out.
+	Server handoff.ServerID
 	// Logger is named by the caller; nil logs nothing.
 	Logger hclog.Logger
 	// Registerer gets the driver's metrics; nil registers nothing.
@@ -53,10 +62,12 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.RedisTimeout, DefaultRedisTimeout)
 	defaultTo(&c.ReadTimeout, DefaultReadTimeout)
 	defaultTo(&c.StoreTimeout, DefaultStoreTimeout)
+	defaultTo(&c.SpoolTimeout, DefaultSpoolTimeout)
 	defaultTo(&c.MaxClaims, DefaultMaxClaims)
 	defaultTo(&c.MaxRedisOps, DefaultMaxRedisOps)
 	defaultTo(&c.MaxReads, DefaultMaxReads)
 	defaultTo(&c.MaxStores, DefaultMaxStores)
+	defaultTo(&c.MaxSpools, DefaultMaxSpools)
 	defaultTo(&c.MaxQueued, DefaultMaxQueued)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -26,12 +26,15 @@ type Driver struct {
 	shards   [shardCount]shard
 	pools    [slotKinds]*pool
 	steppers pool
-	quiet    quiet
+	// quiet counts the players that have anything under way, working those
+	// that step or operate.
+	quiet, working quiet
 
 	// lastRequest is the RequestID given out last.
 	lastRequest atomic.Uint64
-	// verifies counts the calls of VerifyAll.
-	verifies atomic.Uint64
+	// verifies counts the calls of VerifyAll, suspicions those with suspect.
+	verifies   atomic.Uint64
+	suspicions atomic.Uint64
 	// draining means that joins are refused.
 	draining atomic.Bool
 	// work counts the goroutines that step or operate. Invariant: it is
@@ -97,12 +100,15 @@ func (d *Driver) EndAll(reason handoff.EndReason) {
 }
 
 // VerifyAll asks every live session to make sure that Redis still knows it
-// (rule R1). It returns before that has happened; the pace is that of the redis
+// (rule R1); with suspect, what Redis has forgotten is lost (rule R7). It returns before that has happened; the pace is that of the redis
 // lane. Every known player gets the event, because one whose grant is on its
 // way is about to be live.
-func (d *Driver) VerifyAll() {
+func (d *Driver) VerifyAll(suspect bool) {
+	if suspect {
+		d.suspicions.Add(1)
+	}
 	d.verifies.Add(1)
-	d.broadcast(handoff.Verify{})
+	d.broadcast(handoff.Verify{Suspect: suspect})
 }
 
 // broadcast queues the event for every known player.

@@ -31,7 +31,7 @@ func ExampleDriver() {
 		Codec:   &codec{},
 		Watcher: &watcher{},
 		Gate:    &gate{},
-		Game:    driver.GameFunc(func(lost handoff.TellLost) { fmt.Println("lost:", lost.Session) }),
+		Game:    &game{},
 	}, driver.Config{})
 	defer d.Close()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,8 +67,9 @@ type store struct {
 	// claimed answers Claim when the hook lets it.
 	claimed handoff.Claimed
 
-	mu  sync.Mutex
-	ops []string
+	mu      sync.Mutex
+	ops     []string
+	resumes []handoff.Resume
 }
 
 func (s *store) do(ctx context.Context, player handoff.PlayerID, operation string) error {
@@ -109,6 +111,13 @@ func (s *store) CheckLease(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
+func (s *store) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
+	if err := s.do(ctx, handoff.PlayerID{}, "read-lease"); err != nil {
+		return handoff.LeaseRead{Err: err}
+	}
+	return handoff.LeaseRead{Present: true, Incarnation: "of " + string(server), Left: time.Second}
+}
+
 func (s *store) Update(ctx context.Context, snapshot *handoff.Snapshot, _ []byte) handoff.Written {
 	return s.write(ctx, snapshot.Player, "update")
 }
@@ -121,8 +130,15 @@ func (s *store) Release(ctx context.Context, player handoff.PlayerID, _ handoff.
 	return s.write(ctx, player, "release")
 }
 
-func (s *store) Resume(ctx context.Context, player handoff.PlayerID, _ handoff.Fence) handoff.Written {
+func (s *store) Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written {
+	s.mu.Lock()
+	s.resumes = append(s.resumes, resume)
+	s.mu.Unlock()
 	return s.write(ctx, player, "resume")
+}
+
+func (s *store) Petition(ctx context.Context, to handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error {
+	return s.do(ctx, player, fmt.Sprintf("petition %s %v", to, fence))
 }
 
 func (s *store) Sweep(ctx context.Context, player handoff.PlayerID) handoff.Written {
@@ -193,9 +209,10 @@ type watcher struct {
 	next  int
 	looks map[int]func(handoff.LookCause)
 	total int
+	last  string
 }
 
-func (w *watcher) Watch(_ handoff.PlayerID, _ handoff.Key, look func(handoff.LookCause)) func() {
+func (w *watcher) Watch(_ handoff.PlayerID, key handoff.Key, server handoff.ServerID, look func(handoff.LookCause)) func() {
 	// Calling back under the own lock is what the driver must bear.
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -205,6 +222,7 @@ func (w *watcher) Watch(_ handoff.PlayerID, _ handoff.Key, look func(handoff.Loo
 	id := w.next
 	w.next++
 	w.total++
+	w.last = fmt.Sprint(key, " ", server)
 	w.looks[id] = look
 	if w.ready {
 		look(handoff.LookReady)
@@ -244,8 +262,15 @@ func (g *gate) Settled(now time.Time) (time.Time, bool) {
 
 // game keeps what it was told.
 type game struct {
-	mu   sync.Mutex
-	lost []handoff.TellLost
+	mu    sync.Mutex
+	lost  []handoff.TellLost
+	asked []handoff.AskCheckIn
+}
+
+func (g *game) AskCheckIn(asked handoff.AskCheckIn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, asked)
 }
 
 func (g *game) TellLost(lost handoff.TellLost) {

@@ -17,6 +17,10 @@ const (
 	leaseCheckedEvent
 	writtenEvent
 	storedEvent
+	leaseReadEvent
+	spooledEvent
+	adoptEvent
+	petitionedEvent
 	lookEvent
 	timerFiredEvent
 	verifyEvent
@@ -36,6 +40,10 @@ var eventNames = [eventKinds]string{
 	leaseCheckedEvent: "lease-checked",
 	writtenEvent:      "written",
 	storedEvent:       "stored",
+	leaseReadEvent:    "lease-read",
+	spooledEvent:      "spooled",
+	adoptEvent:        "adopt",
+	petitionedEvent:   "petitioned",
 	lookEvent:         "look",
 	timerFiredEvent:   "timer-fired",
 	verifyEvent:       "verify",
@@ -68,6 +76,14 @@ func kindOf(event handoff.Event) eventKind {
 		return writtenEvent
 	case handoff.Stored:
 		return storedEvent
+	case handoff.LeaseRead:
+		return leaseReadEvent
+	case handoff.Spooled:
+		return spooledEvent
+	case handoff.Adopt:
+		return adoptEvent
+	case handoff.Petitioned:
+		return petitionedEvent
 	case handoff.Look:
 		return lookEvent
 	case handoff.TimerFired:
@@ -102,6 +118,7 @@ const (
 	notAnOperation operation = iota
 	claimOperation
 	checkLeaseOperation
+	readLeaseOperation
 	updateOperation
 	checkInOperation
 	releaseOperation
@@ -109,8 +126,11 @@ const (
 	sweepOperation
 	expireOperation
 	delistOperation
+	petitionOperation
 	readOperation
 	storeOperation
+	spoolOperation
+	unspoolOperation
 	operations
 )
 
@@ -123,6 +143,7 @@ var operationTable = [operations]struct {
 }{
 	claimOperation:      {"claim", redisLane, claimSlots},
 	checkLeaseOperation: {"check-lease", redisLane, redisSlots},
+	readLeaseOperation:  {"read-lease", redisLane, redisSlots},
 	updateOperation:     {"update", redisLane, redisSlots},
 	checkInOperation:    {"check-in", redisLane, redisSlots},
 	releaseOperation:    {"release", redisLane, redisSlots},
@@ -130,8 +151,11 @@ var operationTable = [operations]struct {
 	sweepOperation:      {"sweep", redisLane, redisSlots},
 	expireOperation:     {"expire", redisLane, redisSlots},
 	delistOperation:     {"delist", redisLane, redisSlots},
+	petitionOperation:   {"petition", redisLane, redisSlots},
 	readOperation:       {"read-newest", readLane, readSlots},
 	storeOperation:      {"store", storeLane, storeSlots},
+	spoolOperation:      {"spool", spoolLane, spoolSlots},
+	unspoolOperation:    {"unspool", spoolLane, spoolSlots},
 }
 
 func (o operation) String() string { return operationTable[o].name }
@@ -142,6 +166,8 @@ func operationOf(action handoff.Action) operation {
 		return claimOperation
 	case handoff.CheckLease:
 		return checkLeaseOperation
+	case handoff.ReadLease:
+		return readLeaseOperation
 	case handoff.Update:
 		return updateOperation
 	case handoff.CheckIn:
@@ -156,10 +182,16 @@ func operationOf(action handoff.Action) operation {
 		return expireOperation
 	case handoff.Delist:
 		return delistOperation
+	case handoff.Petition:
+		return petitionOperation
 	case handoff.ReadNewest:
 		return readOperation
 	case handoff.Store:
 		return storeOperation
+	case handoff.Spool:
+		return spoolOperation
+	case handoff.Unspool:
+		return unspoolOperation
 	default:
 		return notAnOperation
 	}

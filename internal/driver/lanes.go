@@ -14,10 +14,11 @@ const (
 	redisLane laneID = iota
 	readLane
 	storeLane
+	spoolLane
 	laneCount
 )
 
-var laneNames = [laneCount]string{redisLane: "redis", readLane: "read", storeLane: "store"}
+var laneNames = [laneCount]string{redisLane: "redis", readLane: "read", storeLane: "store", spoolLane: "spool"}
 
 func (l laneID) String() string { return laneNames[l] }
 
@@ -31,6 +32,7 @@ const (
 	redisSlots
 	readSlots
 	storeSlots
+	spoolSlots
 	slotKinds
 )
 
@@ -40,6 +42,7 @@ func (d *Driver) newPools(config Config) (pools [slotKinds]*pool) {
 	pools[redisSlots] = d.newPool(config.MaxRedisOps, redisLane)
 	pools[readSlots] = d.newPool(config.MaxReads, readLane)
 	pools[storeSlots] = d.newPool(config.MaxStores, storeLane)
+	pools[spoolSlots] = d.newPool(config.MaxSpools, spoolLane)
 	return pools
 }
 
@@ -54,6 +57,8 @@ func (d *Driver) timeout(lane laneID) time.Duration {
 		return d.config.ReadTimeout
 	case storeLane:
 		return d.config.StoreTimeout
+	case spoolLane:
+		return d.config.SpoolTimeout
 	default:
 		return d.config.RedisTimeout
 	}
@@ -168,27 +173,33 @@ func (p *player) nextOperation(id laneID) (handoff.Action, bool) {
 
 // carryOut runs one operation and posts what came of it.
 func (d *Driver) carryOut(lane laneID, p *player, action handoff.Action) {
-	verifies := d.verifies.Load()
+	since := d.checks()
 	event := d.timed(lane, p, action)
 	if event == nil {
 		return
 	}
 	d.post(p, event)
 	if claimed, ok := event.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {
-		d.verifyGrant(p, verifies)
+		d.verifyGrant(p, since)
 	}
 }
 
+// checks are the counts of VerifyAll at one moment.
+type checks struct{ verifies, suspicions uint64 }
+
+func (d *Driver) checks() checks {
+	return checks{verifies: d.verifies.Load(), suspicions: d.suspicions.Load()}
+}
+
 // verifyGrant asks a session to verify itself when a settle period began while
-// its claim was under way; verifies is the count of VerifyAll from before the
-// claim. The order, grant first and then the questions, is what leaves no gap:
+// its claim was under way; since is from before the claim. The order, grant first and then the questions, is what leaves no gap:
 // either the period's own VerifyAll finds the grant queued, or the period is
 // seen here, by its count when it is over already.
-func (d *Driver) verifyGrant(p *player, verifies uint64) {
+func (d *Driver) verifyGrant(p *player, since checks) {
 	settled := false
 	d.guard(p, "gate", func() { _, settled = d.ports.Gate.Settled(time.Now()) })
-	if !settled || d.verifies.Load() != verifies {
-		d.post(p, handoff.Verify{})
+	if now := d.checks(); !settled || now != since {
+		d.post(p, handoff.Verify{Suspect: now.suspicions != since.suspicions})
 	}
 }
 

@@ -9,8 +9,14 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
-// errPanicked is the error of an operation whose port panicked.
-var errPanicked = errors.New("driver: operation panicked")
+var (
+	// ErrNoSpool is the error of every handoff.Spool of a driver without a
+	// spool.
+	ErrNoSpool = errors.New("driver: no local spool is configured")
+
+	// errPanicked is the error of an operation whose port panicked.
+	errPanicked = errors.New("driver: operation panicked")
+)
 
 // execute runs one operation on its port. The event is nil when nobody waits
 // for the outcome; the error is for log and metrics, since the event carries it
@@ -19,7 +25,7 @@ func (d *Driver) execute(ctx context.Context, p *player, action handoff.Action) 
 	defer func() {
 		if value := recover(); value != nil {
 			d.reportPanic(p, operationOf(action).String(), value)
-			event, err = outcomeOfFault(action)
+			event, err = failed(blankAnswer(action), errPanicked), errPanicked
 		}
 	}()
 	store := d.ports.Store
@@ -31,6 +37,10 @@ func (d *Driver) execute(ctx context.Context, p *player, action handoff.Action) 
 	case handoff.CheckLease:
 		present, err := store.CheckLease(ctx)
 		return handoff.LeaseChecked{Attempt: a.Attempt, Present: present, Err: err}, err
+	case handoff.ReadLease:
+		read := store.ReadLease(ctx, a.Server)
+		read.Attempt = a.Attempt
+		return read, read.Err
 	case handoff.Update:
 		return d.write(ctx, p, a.Op, a.Snapshot, store.Update)
 	case handoff.CheckIn:
@@ -38,48 +48,26 @@ func (d *Driver) execute(ctx context.Context, p *player, action handoff.Action) 
 	case handoff.Release:
 		return written(a.Op, store.Release(ctx, p.id, a.Fence))
 	case handoff.Resume:
-		return written(a.Op, store.Resume(ctx, p.id, a.Fence))
+		return written(a.Op, d.resume(ctx, p, a))
 	case handoff.Sweep:
 		return written(a.Op, store.Sweep(ctx, p.id))
 	case handoff.Expire:
 		return nil, store.Expire(ctx, p.id, a.Version)
 	case handoff.Delist:
 		return nil, store.Delist(ctx, p.id)
+	case handoff.Petition:
+		return nil, store.Petition(ctx, a.To, p.id, a.Fence)
 	case handoff.ReadNewest:
 		snapshot, err := d.ports.Archive.Newest(ctx, p.id)
 		return handoff.NewestRead{Attempt: a.Attempt, Snapshot: snapshot, Err: err}, unlessAbsent(err)
 	case handoff.Store:
 		return d.insert(ctx, p, a)
+	case handoff.Spool:
+		return d.spool(ctx, p, a)
+	case handoff.Unspool:
+		return nil, d.unspool(p, a)
 	default:
 		return nil, fmt.Errorf("driver: no such operation: %T", action)
-	}
-}
-
-// outcomeOfFault answers an operation that panicked: whether it took effect is
-// unknown.
-func outcomeOfFault(action handoff.Action) (handoff.Event, error) {
-	unknown := handoff.Written{Outcome: handoff.WriteFailed, Err: errPanicked}
-	switch a := action.(type) {
-	case handoff.Claim:
-		return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimFailed, Err: errPanicked}, errPanicked
-	case handoff.CheckLease:
-		return handoff.LeaseChecked{Attempt: a.Attempt, Err: errPanicked}, errPanicked
-	case handoff.ReadNewest:
-		return handoff.NewestRead{Attempt: a.Attempt, Err: errPanicked}, errPanicked
-	case handoff.Store:
-		return handoff.Stored{ID: snapshotID(a.Snapshot), Err: errPanicked}, errPanicked
-	case handoff.Update:
-		return written(a.Op, unknown)
-	case handoff.CheckIn:
-		return written(a.Op, unknown)
-	case handoff.Release:
-		return written(a.Op, unknown)
-	case handoff.Resume:
-		return written(a.Op, unknown)
-	case handoff.Sweep:
-		return written(a.Op, unknown)
-	default:
-		return nil, errPanicked
 	}
 }
 
@@ -88,12 +76,22 @@ func written(op uint64, answer handoff.Written) (handoff.Event, error) {
 	return answer, answer.Err
 }
 
-// claim asks the Gate, as late as can be, and then Redis (rule R1).
+// claim asks the Gate, as late as can be, and then Redis (rule R1). A take-over
+// is a claim.
 func (d *Driver) claim(ctx context.Context, p *player, a handoff.Claim) handoff.Claimed {
 	if until, ok := d.ports.Gate.Settled(time.Now()); !ok {
 		return handoff.Claimed{Outcome: handoff.ClaimSettling, Until: until}
 	}
 	return d.ports.Store.Claim(ctx, p.id, a)
+}
+
+// resume asks for the suspicion as late as can be: a worker that was frozen
+// must not put back what others may have taken since (rule R7).
+func (d *Driver) resume(ctx context.Context, p *player, a handoff.Resume) handoff.Written {
+	if d.ports.Suspects != nil && d.ports.Suspects.Suspect() {
+		a.Strict = true
+	}
+	return d.ports.Store.Resume(ctx, p.id, a)
 }
 
 // write packs the snapshot and hands it to one of the writing scripts.
@@ -116,6 +114,30 @@ func (d *Driver) insert(ctx context.Context, p *player, a handoff.Store) (handof
 		p.dropBytes(a.Snapshot)
 	}
 	return handoff.Stored{ID: a.Snapshot.ID, Conflict: conflict, Err: err}, err
+}
+
+// spool packs the snapshot, if that was not done before, and keeps it on disk.
+func (d *Driver) spool(ctx context.Context, p *player, a handoff.Spool) (handoff.Event, error) {
+	err := d.put(ctx, p, a.Entry)
+	return handoff.Spooled{ID: snapshotID(a.Entry.Snapshot), Err: err}, err
+}
+
+func (d *Driver) put(ctx context.Context, p *player, entry handoff.SpoolEntry) error {
+	if d.ports.Spool == nil {
+		return ErrNoSpool
+	}
+	packed, err := d.pack(p, entry.Snapshot)
+	if err != nil {
+		return err
+	}
+	return d.ports.Spool.Put(ctx, entry, packed)
+}
+
+func (d *Driver) unspool(p *player, a handoff.Unspool) error {
+	if d.ports.Spool == nil {
+		return nil
+	}
+	return d.ports.Spool.Remove(p.id, a.ID)
 }
 
 // unlessAbsent keeps a player who is new from being counted as an error.

@@ -40,8 +40,9 @@ type player struct {
 	stepping bool
 	// idle, live and busy repeat what the state said last.
 	idle, live, busy bool
-	// active means that the player counts against quiet.
-	active bool
+	// active and working mean that the player counts against the driver's
+	// quiet and working.
+	active, working bool
 	// gone means that the entry was dropped; a timer or a watch may still
 	// hold it.
 	gone bool
@@ -204,8 +205,15 @@ func (d *Driver) release(p *player) {
 // step takes one event through the machine and performs what it asks for. The
 // caller owns the stepping.
 func (d *Driver) step(p *player, event handoff.Event) {
+	if adopt, ok := event.(adoption); ok {
+		event = adopt.Adopt
+		defer close(adopt.stepped)
+	}
 	d.metrics.stepped(event)
 	next, ok := d.advance(p, event)
+	if !ok {
+		next, ok = d.advanceFailed(p, event)
+	}
 	if !ok {
 		d.answerAfterFault(p, requestOf(event))
 		return
@@ -240,6 +248,17 @@ func (d *Driver) advance(p *player, event handoff.Event) (next advanced, ok bool
 	next.summary = next.state.Summary()
 	next.idle = next.state.Idle()
 	return next, true
+}
+
+// advanceFailed has the machine go on from an answer that it panicked at, as if
+// the operation had failed; not ok when the event is no answer, or it panics at
+// that too.
+func (d *Driver) advanceFailed(p *player, event handoff.Event) (next advanced, ok bool) {
+	answer := failed(event, ErrInternal)
+	if answer == nil {
+		return advanced{}, false
+	}
+	return d.advance(p, answer)
 }
 
 // publish makes the new state visible before anything is done about it.

@@ -7,9 +7,9 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
-// Ports are what the driver acts through. All are required. Every method that
-// takes a context must return soon after the context ends, and all must be safe
-// for concurrent use.
+// Ports are what the driver acts through; Spool and Suspects may be nil, the
+// others are required. Every method that takes a context must return soon after
+// the context ends, and all must be safe for concurrent use.
 type Ports struct {
 	Store   Store
 	Archive Archive
@@ -17,29 +17,52 @@ type Ports struct {
 	Watcher Watcher
 	Gate    Gate
 	Game    Game
+	// Spool is the local disk. Without it every handoff.Spool is answered with
+	// ErrNoSpool.
+	Spool Spool
+	// Suspects is rule R7. Without it no session ever is.
+	Suspects Suspects
 }
 
 // Store is Redis. Attempt and Op of the answers are filled in by the driver.
 type Store interface {
-	// Claim runs the claim script; errors are inside, as ClaimFailed.
+	// Claim runs the claim script, or, when claim.Over names a holder, takes
+	// the player over from exactly that one; errors are inside, as ClaimFailed.
 	Claim(ctx context.Context, player handoff.PlayerID, claim handoff.Claim) handoff.Claimed
 	// CheckLease reports whether this worker's own lease is in Redis and
 	// carries its own incarnation.
 	CheckLease(ctx context.Context) (present bool, err error)
+	// ReadLease reads another server's lease; errors are inside.
+	ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead
 	// Update stores the packed snapshot as data_update.
 	Update(ctx context.Context, snapshot *handoff.Snapshot, packed []byte) handoff.Written
 	// CheckIn is Update and the removal of the checkout.
 	CheckIn(ctx context.Context, snapshot *handoff.Snapshot, packed []byte) handoff.Written
 	// Release removes the checkout of this fence, data untouched.
 	Release(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) handoff.Written
-	// Resume puts checkout and fence back where Redis forgot them.
-	Resume(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) handoff.Written
+	// Resume puts checkout and fence back where Redis forgot them, as far as
+	// the order allows.
+	Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written
 	// Sweep removes a checkout that carries this server's ID, any fence.
 	Sweep(ctx context.Context, player handoff.PlayerID) handoff.Written
 	// Expire lets data_update of exactly this version run out.
 	Expire(ctx context.Context, player handoff.PlayerID, version handoff.Version) error
 	// Delist takes the player off server_checkouts.
 	Delist(ctx context.Context, player handoff.PlayerID) error
+	// Petition tells another worker that this one waits for the player, and
+	// the highest fence it saw. An error means that the hint is lost.
+	Petition(ctx context.Context, to handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error
+}
+
+// Spool keeps on local disk what cannot be brought to where it belongs.
+type Spool interface {
+	// Put makes the entry durable, with the snapshot packed: when it returns
+	// nil, the entry outlives a crash of the machine. Otherwise it may or may
+	// not be there.
+	Put(ctx context.Context, entry handoff.SpoolEntry, packed []byte) error
+	// Remove drops the player's entry of this snapshot; that there is none is
+	// no error. It must return soon.
+	Remove(player handoff.PlayerID, id handoff.SnapshotID) error
 }
 
 // Archive is the database.
@@ -63,10 +86,11 @@ type Codec interface {
 // Watcher tells about changes of single keys.
 type Watcher interface {
 	// Watch calls look for every hint about the player's key until stop is
-	// called, LookReady first. Neither Watch nor stop may wait for the
+	// called, LookReady first. For handoff.KeyLease the key is the lease of the
+	// server; otherwise the server is empty. Neither Watch nor stop may wait for the
 	// network or for a look that is running. Looks that arrive after stop
 	// are ignored.
-	Watch(player handoff.PlayerID, key handoff.Key, look func(handoff.LookCause)) (stop func())
+	Watch(player handoff.PlayerID, key handoff.Key, server handoff.ServerID, look func(handoff.LookCause)) (stop func())
 }
 
 // Gate is rule R1.
@@ -77,15 +101,18 @@ type Gate interface {
 	Settled(now time.Time) (until time.Time, ok bool)
 }
 
-// Game is told what happened to its players.
-type Game interface {
-	// TellLost tells the game that a session is over. It must not block.
-	TellLost(lost handoff.TellLost)
+// Suspects is rule R7.
+type Suspects interface {
+	// Suspect reports whether this worker's lease may have ended while Redis
+	// stayed up, so that others may have taken its sessions over. It is asked
+	// right before each Resume, and must not block.
+	Suspect() bool
 }
 
-// GameFunc makes a Game of a function, for wiring where the game link is
-// built after the driver.
-type GameFunc func(lost handoff.TellLost)
-
-// TellLost calls f.
-func (f GameFunc) TellLost(lost handoff.TellLost) { f(lost) }
+// Game is told what happened to its players. Its methods must not block.
+type Game interface {
+	// TellLost tells the game that a session is over.
+	TellLost(lost handoff.TellLost)
+	// AskCheckIn tells the game that another server waits for a player.
+	AskCheckIn(asked handoff.AskCheckIn)
+}

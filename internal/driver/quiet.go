@@ -43,18 +43,41 @@ func (q *quiet) next() (reached <-chan struct{}, now bool) {
 	return q.reached, q.active.Load() == 0
 }
 
-// account brings the count up to date with the player, whose lock is held.
-func (d *Driver) account(p *player) {
-	active := p.stepping || p.live || p.busy || p.lanes.working()
-	if active == p.active {
+// count brings the count up to date with one player.
+func (q *quiet) count(active bool, counted *bool) {
+	if active == *counted {
 		return
 	}
-	p.active = active
+	*counted = active
 	if active {
-		d.quiet.active.Add(1)
+		q.active.Add(1)
 	} else {
-		d.quiet.leave()
+		q.leave()
 	}
+}
+
+// wait returns whether the count fell to zero before the context or the driver
+// ended.
+func (q *quiet) wait(ctx context.Context, closing <-chan struct{}) bool {
+	reached, now := q.next()
+	if now {
+		return true
+	}
+	select {
+	case <-reached:
+		return true
+	case <-ctx.Done():
+	case <-closing:
+	}
+	return false
+}
+
+// account brings the counts up to date with the player, whose lock is held. A
+// player who is stepping works: the next operation may be on its way.
+func (d *Driver) account(p *player) {
+	working := p.stepping || p.lanes.working()
+	d.working.count(working, &p.working)
+	d.quiet.count(working || p.live || p.busy, &p.active)
 }
 
 // WaitQuiet returns nil at the first moment at which no session is live, no
@@ -63,15 +86,20 @@ func (d *Driver) account(p *player) {
 // players that are left. Players who only wait for their turn do not count; call
 // StopJoins before, or new ones keep coming.
 func (d *Driver) WaitQuiet(ctx context.Context) []handoff.Summary {
-	reached, now := d.quiet.next()
-	if now {
+	if d.quiet.wait(ctx, d.closing) {
 		return nil
-	}
-	select {
-	case <-reached:
-		return nil
-	case <-ctx.Done():
-	case <-d.closing:
 	}
 	return d.summaries(func(p *player) bool { return p.active })
+}
+
+// WaitWrites returns nil at the first moment at which no operation on Redis, the
+// database or the spool is in flight or queued for any player. Sessions may be
+// live, and what is owed may wait for its next try. When the context ends
+// before, or Close is called, it returns the players that are left. Call
+// StopJoins before, or joins keep coming.
+func (d *Driver) WaitWrites(ctx context.Context) []handoff.Summary {
+	if d.working.wait(ctx, d.closing) {
+		return nil
+	}
+	return d.summaries(func(p *player) bool { return p.working })
 }

@@ -22,16 +22,16 @@ func (w *watch) end() {
 	}
 }
 
-// startWatch watches a key. A key that is watched already is watched anew, so
+// startWatch watches a key. A kind of key that is watched already is watched anew, so
 // that LookReady comes again; the old watch ends last, so that the subscription
 // they share stays.
-func (d *Driver) startWatch(p *player, key handoff.Key) {
-	fresh := &watch{key: key}
+func (d *Driver) startWatch(p *player, wanted handoff.Watch) {
+	fresh := &watch{key: wanted.Key}
 	p.shard.mu.Lock()
-	old := p.removeWatch(key)
+	old := p.removeWatch(wanted.Key)
 	p.watches = append(p.watches, fresh)
 	p.shard.mu.Unlock()
-	fresh.stop = d.ports.Watcher.Watch(p.id, key, func(cause handoff.LookCause) { d.look(p, fresh, cause) })
+	fresh.stop = d.ports.Watcher.Watch(p.id, wanted.Key, wanted.Server, func(cause handoff.LookCause) { d.look(p, fresh, cause) })
 	if old != nil {
 		old.end()
 	}
