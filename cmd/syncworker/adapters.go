@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/syncworker/syncworker/events"
 	"github.com/syncworker/syncworker/internal/driver"
 	"github.com/syncworker/syncworker/internal/gamelink"
@@ -204,4 +206,21 @@ func (a inspectAdapter) Inspect(ctx context.Context, player handoff.PlayerID) (l
 	}
 	checkout.Lease = &localapi.Lease{Incarnation: owner.Incarnation, Host: owner.Host, PID: owner.PID, ExpiresIn: left}
 	return checkout, nil
+}
+
+// Notify leaves it to the holder's next save to find out.
+func (a inspectAdapter) Notify(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
+	return errors.New("nobody listens to petitions")
+}
+
+// releaseLog keeps the record of releases in the worker's log.
+type releaseLog struct{ logger hclog.Logger }
+
+func (r releaseLog) Record(_ context.Context, release localapi.Release) error {
+	r.logger.Warn("release ordered", "player", release.Player, "holder", release.Holder, "fence", release.Fence)
+	return nil
+}
+
+func (r releaseLog) List(context.Context, handoff.PlayerID, int) ([]localapi.Release, error) {
+	return nil, nil
 }

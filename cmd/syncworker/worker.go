@@ -272,7 +272,8 @@ func (w *worker) registerGauges() {
 func (w *worker) buildAPI() error {
 	api, err := localapi.New(localapi.Ports{
 		Sessions: w.driver, Game: linkAdapter{w.link}, Worker: w, Checkouts: inspectAdapter{w.store},
-		Gate: w.settle, Logger: w.logger.Named("localapi"), Registerer: w.registry,
+		Releases: releaseLog{w.logger.Named("releases")},
+		Gate:     w.settle, Logger: w.logger.Named("localapi"), Registerer: w.registry,
 	}, localapi.Config{
 		Server: w.owner.Server, Listen: w.config.API.Listen, TokenFile: w.config.API.TokenFile,
 		AllowPublic: w.config.API.AllowPublic, WaitTimeout: w.config.Sync.WaitTimeout,

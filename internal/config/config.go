@@ -15,6 +15,8 @@ type Config struct {
 	Game Game
 	// Database keeps the players' data for good.
 	Database Database
+	// Spool keeps on the local disk what has no other place yet.
+	Spool Spool
 	// Snapshots bounds what is kept and how it is packed.
 	Snapshots Snapshots
 	// API is the local API.
@@ -79,14 +81,27 @@ type Sync struct {
 	// Settle is how long nothing is granted after a start or an outage
 	// (rule R1).
 	Settle time.Duration
+	// OnTimeout is what happens to a join whose wait is over while a live
+	// server still has the player: [OnTimeoutDeny] or [OnTimeoutSteal].
+	OnTimeout string
 	// Lockstep is about the mode of that name.
 	Lockstep Lockstep
 }
+
+// The values of Sync.OnTimeout.
+const (
+	// OnTimeoutDeny refuses the join.
+	OnTimeoutDeny = "deny"
+	// OnTimeoutSteal takes the player from the live server.
+	OnTimeoutSteal = "steal"
+)
 
 // Lockstep is the section sync.lockstep.
 type Lockstep struct {
 	// LeaseTTL is how long a worker's lease outlives its last renewal.
 	LeaseTTL time.Duration
+	// Petitions makes a waiting worker ask the one that has the player.
+	Petitions bool
 }
 
 // Game is the section of that name.
@@ -105,6 +120,15 @@ type Database struct {
 	DSN string
 	// ReadTimeout bounds the read that a data_update is compared with.
 	ReadTimeout time.Duration
+}
+
+// Spool is the section of that name.
+type Spool struct {
+	// Dir is the folder. Load derives it from database.dsn and the server ID
+	// when it is not set; see [DefaultSpoolDir].
+	Dir string
+	// MaxSize bounds all that is in it.
+	MaxSize Size
 }
 
 // Snapshots is the section of that name.
@@ -155,10 +179,13 @@ type Log struct {
 type Shutdown struct {
 	// DrainTimeout bounds the wait for the last saves.
 	DrainTimeout time.Duration
+	// RestartWindow is how long a worker that restarts in place keeps its
+	// players.
+	RestartWindow time.Duration
 }
 
-// Default returns the defaults. Server.ID and API.Listen depend on the working
-// folder and are empty here; [Load] fills them in.
+// Default returns the defaults. Server.ID, API.Listen and Spool.Dir depend on
+// the surroundings and are empty here; [Load] fills them in.
 func Default() Config {
 	return Config{
 		Server: Server{ClusterID: "main"},
@@ -168,10 +195,12 @@ func Default() Config {
 			WaitTimeout: 30 * time.Second,
 			SafetyPoll:  5 * time.Second,
 			Settle:      4 * time.Second,
-			Lockstep:    Lockstep{LeaseTTL: 10 * time.Second},
+			OnTimeout:   OnTimeoutDeny,
+			Lockstep:    Lockstep{LeaseTTL: 10 * time.Second, Petitions: true},
 		},
 		Game:     Game{Grace: 15 * time.Second, ConfirmTimeout: time.Minute},
 		Database: Database{Driver: "sqlite", DSN: "syncworker.db", ReadTimeout: 250 * time.Millisecond},
+		Spool:    Spool{MaxSize: 256 << 20},
 		Snapshots: Snapshots{
 			Keep:            16,
 			BackupFrequency: 4 * time.Hour,
@@ -184,6 +213,6 @@ func Default() Config {
 		},
 		Metrics:  Metrics{Listen: "127.0.0.1:9464"},
 		Log:      Log{Level: "info", Format: "text"},
-		Shutdown: Shutdown{DrainTimeout: 10 * time.Second},
+		Shutdown: Shutdown{DrainTimeout: 10 * time.Second, RestartWindow: time.Minute},
 	}
 }

@@ -111,6 +111,9 @@ func (c *Config) derive(folder string) []Problem {
 	if c.API.Listen == "" {
 		c.API.Listen = "unix:///run/syncworker/" + c.Server.ID + ".sock"
 	}
+	if c.Spool.Dir == "" {
+		c.Spool.Dir = DefaultSpoolDir(c.Database.DSN, c.Server.ID)
+	}
 	return problems
 }
 

@@ -62,6 +62,7 @@ func TestLoadWithoutFileGivesDefaults(t *testing.T) {
 	want := config.Default()
 	want.Server.ID = "survival-1"
 	want.API.Listen = "unix:///run/syncworker/survival-1.sock"
+	want.Spool.Dir = "survival-1.spool"
 	if !reflect.DeepEqual(got.Settings(), want.Settings()) {
 		t.Errorf("got %v\nwant %v", got.Settings(), want.Settings())
 	}

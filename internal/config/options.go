@@ -35,11 +35,13 @@ var sections = []section{
 	{"sync.lockstep", "Lockstep mode only."},
 	{"game", "The game server beside this worker."},
 	{"database", "Where the players' data stays for good."},
+	{"spool", "Where saves stay while Redis or the database does not take them: files on a local disk, one for each save, which " +
+		"are read again after a crash. The folder is empty as long as nothing is wrong."},
 	{"snapshots", "What is kept of each player, and how it is packed."},
 	{"api", "The local API, which the game server and the command line call."},
 	{"metrics", "Prometheus metrics at /metrics, health checks at /healthz and /readyz."},
 	{"log", "The worker's log, on standard error."},
-	{"shutdown", "What happens on SIGTERM and SIGINT."},
+	{"shutdown", "What happens on SIGTERM and SIGINT, which stop the worker, and on SIGUSR2, which restarts it in place."},
 }
 
 // options is the table of all keys, bound to the fields of c.
@@ -126,10 +128,21 @@ func (c *Config) syncOptions() []option {
 				"put the checkouts of their players back.",
 		},
 		{
+			key: "sync.on_timeout", value: &c.Sync.OnTimeout, limit: oneOf{OnTimeoutDeny, OnTimeoutSteal},
+			about: "What becomes of a join at the end of its wait while the server that has the player is alive. deny refuses it: " +
+				"nothing is lost, and the player tries again. steal takes the player: what the player did on the other server since its " +
+				"last save is lost. Players of a server that is dead are taken over in either case, without loss of what was saved.",
+		},
+		{
 			key: "sync.lockstep.lease_ttl", value: &c.Sync.Lockstep.LeaseTTL,
 			limit: between[time.Duration]{3 * time.Second, 5 * time.Minute},
 			about: "How long after its last sign of life a worker counts as alive. It must cover the longest pause of this machine, and a third of " +
 				"it must fit into sync.settle.",
+		},
+		{
+			key: "sync.lockstep.petitions", value: &c.Sync.Lockstep.Petitions,
+			about: "Ask the server that has the player to hurry, once per look. It then repeats a save that hangs, and its game hears " +
+				"that somebody waits. Switch it off only if Redis forbids PUBLISH.",
 		},
 		{
 			key: "game.grace", value: &c.Game.Grace, limit: between[time.Duration]{time.Second, 10 * time.Minute},
@@ -158,6 +171,17 @@ func (c *Config) storageOptions() []option {
 			limit: between[time.Duration]{10 * time.Millisecond, 10 * time.Second},
 			about: "How long a handoff waits for the database to confirm that Redis has the newest data; then the data from Redis is " +
 				"delivered without it, and counted.",
+		},
+		{
+			key: "spool.dir", value: &c.Spool.Dir,
+			preset: "<server id>.spool beside the SQLite file", sample: "survival-1.spool",
+			about: "Folder of the spool, on a local disk; it is made when it is missing. Each worker needs its own, and the same one at " +
+				"each start: what is in it may be nowhere else.",
+		},
+		{
+			key: "spool.max_size", value: &c.Spool.MaxSize, limit: between[Size]{1 << 20, 1 << 40},
+			about: "Most that the spool may hold. Beyond that, or when the disk is full, saves are refused for as long as Redis or the " +
+				"database does not take them.",
 		},
 		{
 			key: "snapshots.keep", value: &c.Snapshots.Keep, limit: between[int]{1, 10000},
@@ -223,6 +247,12 @@ func (c *Config) serviceOptions() []option {
 			limit: between[time.Duration]{time.Second, 10 * time.Minute},
 			about: "How long the worker waits for the game's last saves before it stops. Whatever supervises the worker must allow " +
 				"for more.",
+		},
+		{
+			key: "shutdown.restart_window", value: &c.Shutdown.RestartWindow,
+			limit: between[time.Duration]{10 * time.Second, 10 * time.Minute},
+			about: "How long a worker that restarts in place keeps its players: it must be back within it. If it does not come back at " +
+				"all, nobody else gets them before.",
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,11 +85,15 @@ var others = []struct{ key, file, variable, context string }{
 	{"sync.wait_timeout", `"1m"`, "1m", ""},
 	{"sync.safety_poll", `"250ms"`, "250ms", ""},
 	{"sync.settle", `"5s"`, "5s", ""},
+	{"sync.on_timeout", `"steal"`, "steal", ""},
 	{"sync.lockstep.lease_ttl", `"4.5s"`, "4.5s", ""},
+	{"sync.lockstep.petitions", "false", "false", ""},
 	{"game.grace", `"1m"`, "1m", ""},
 	{"game.confirm_timeout", `"2m"`, "2m", ""},
 	{"database.dsn", `"/var/lib/x.db"`, "/var/lib/x.db", ""},
 	{"database.read_timeout", `"1s"`, "1s", ""},
+	{"spool.dir", `"/var/spool/x"`, "/var/spool/x", ""},
+	{"spool.max_size", `"1GiB"`, "1GiB", ""},
 	{"snapshots.keep", "32", "32", ""},
 	{"snapshots.backup_frequency", `"0s"`, "0s", ""},
 	{"snapshots.update_ttl", `"1h"`, "1h", ""},
@@ -102,6 +107,7 @@ var others = []struct{ key, file, variable, context string }{
 	{"log.level", `"debug"`, "debug", ""},
 	{"log.format", `"json"`, "json", ""},
 	{"shutdown.drain_timeout", `"30s"`, "30s", ""},
+	{"shutdown.restart_window", `"2m"`, "2m", ""},
 }
 
 // onlyOneValue lists the keys that have a single possible value so far.
@@ -174,20 +180,22 @@ func TestExampleHoldsTheDefaults(t *testing.T) {
 			t.Errorf("%s is %s in the example, %s in the code", key, got, want)
 		}
 	}
+	derived := []string{"server.id", "api.listen", "spool.dir"}
 	for _, setting := range example.Settings() {
-		if setting.Origin == "default" && setting.Key != "server.id" && setting.Key != "api.listen" {
+		if setting.Origin == "default" && !slices.Contains(derived, setting.Key) {
 			t.Errorf("%s is not set in the example", setting.Key)
 		}
 	}
 }
 
-// The two keys whose defaults depend on the surroundings are comments in the
+// The keys whose defaults depend on the surroundings are comments in the
 // example; with the comment sign removed they must be accepted too.
 func TestCommentedKeysOfTheExampleAreValid(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^( *)# ([a-z_]+ = )`).ReplaceAllString(config.Example(), "$1$2")
 	c := mustLoad(t, text)
-	if c.Server.ID != "survival-1" || c.API.Listen != "unix:///run/syncworker/survival-1.sock" {
-		t.Errorf("got %q and %q", c.Server.ID, c.API.Listen)
+	if c.Server.ID != "survival-1" || c.API.Listen != "unix:///run/syncworker/survival-1.sock" ||
+		c.Spool.Dir != "survival-1.spool" {
+		t.Errorf("got %q, %q and %q", c.Server.ID, c.API.Listen, c.Spool.Dir)
 	}
 }
 

@@ -39,8 +39,9 @@ func (r Redis) TLSConfig() (*tls.Config, error) {
 }
 
 // CheckFiles reads every file that the configuration names, so that a missing
-// one is found before it is needed. It keeps nothing of what it read. Its error
-// is an [*Error].
+// one is found before it is needed, and looks whether the spool's folder can be
+// used. It keeps nothing of what it read and makes nothing. Its error is an
+// [*Error].
 func (c Config) CheckFiles() error {
 	_, password := c.Redis.Password()
 	_, transport := c.Redis.TLSConfig()
@@ -50,6 +51,9 @@ func (c Config) CheckFiles() error {
 		if file, ok := errors.AsType[*fileError](err); ok {
 			problems = append(problems, c.problem("names a file that cannot be used: "+file.err.Error(), file.key))
 		}
+	}
+	if folder, ok := errors.AsType[*fileError](c.Spool.check()); ok {
+		problems = append(problems, c.problem("names a folder that cannot be used: "+folder.err.Error(), folder.key))
 	}
 	return refuse(problems)
 }

@@ -34,6 +34,8 @@ func (c Config) crossProblems() []Problem {
 		}
 	}
 	c.checkTimes(add)
+	c.checkLeases(add)
+	c.checkSpool(add)
 	c.checkRedis(add)
 	c.checkAPI(add)
 	return problems
@@ -79,6 +81,35 @@ func (c Config) checkTimes(add report) {
 	add(c.Database.ReadTimeout >= s.WaitTimeout,
 		times(c.Database.ReadTimeout, "shorter than"),
 		"database.read_timeout", "sync.wait_timeout")
+}
+
+func (c Config) checkLeases(add report) {
+	s := c.Sync
+	// The lease of a worker that restarts in place lasts for the window instead
+	// of its usual time. A shorter one would give the players away sooner than
+	// if the worker had just died.
+	add(c.Shutdown.RestartWindow < s.Lockstep.LeaseTTL,
+		fmt.Sprintf("= %q must be at least sync.lockstep.lease_ttl = %q: a worker that restarts would lose its players sooner than "+
+			"one that crashed", format(c.Shutdown.RestartWindow), format(s.Lockstep.LeaseTTL)),
+		"shutdown.restart_window", "sync.lockstep.lease_ttl")
+	// Otherwise a wait ends before a dead server's lease, and a server that
+	// crashed, or only pauses, counts as one that is alive and is stolen from.
+	add(s.OnTimeout == OnTimeoutSteal && s.WaitTimeout <= s.Lockstep.LeaseTTL,
+		fmt.Sprintf("= %q needs sync.wait_timeout = %q to be longer than sync.lockstep.lease_ttl = %q: until then nobody knows whether "+
+			"the other server is dead", s.OnTimeout, format(s.WaitTimeout), format(s.Lockstep.LeaseTTL)),
+		"sync.on_timeout", "sync.wait_timeout", "sync.lockstep.lease_ttl")
+}
+
+// spooled is how many of the largest snapshots the spool must at least hold.
+// With fewer, it would refuse the second player's save in any outage.
+const spooled = 2
+
+func (c Config) checkSpool(add report) {
+	add(c.Spool.Dir == "", "must not be empty", "spool.dir")
+	least := spooled * c.Snapshots.MaxSize
+	add(c.Spool.MaxSize < least,
+		fmt.Sprintf("= %q must be at least %q, twice snapshots.max_size", c.Spool.MaxSize, least),
+		"spool.max_size", "snapshots.max_size")
 }
 
 func (c Config) checkRedis(add report) {

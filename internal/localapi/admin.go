@@ -19,6 +19,12 @@ const (
 	maxPageSize = 10_000
 )
 
+// Numbers of orders that ListReleases answers.
+const (
+	defaultReleases = 100
+	maxReleases     = 1_000
+)
+
 // statusTimeout bounds how long GetStatus waits for Redis and the database to
 // answer.
 const statusTimeout = 3 * time.Second
@@ -30,6 +36,7 @@ type admin struct {
 	game      GameLink
 	worker    Worker
 	checkouts Checkouts
+	releases  Releases
 	releaser  *releaser
 }
 
@@ -42,8 +49,10 @@ func newAdmin(ports Ports, config Config) *admin {
 		game:      ports.Game,
 		worker:    ports.Worker,
 		checkouts: ports.Checkouts,
+		releases:  ports.Releases,
 		releaser: &releaser{
-			server: config.Server, sessions: ports.Sessions, checkouts: ports.Checkouts, gate: ports.Gate, log: ports.Logger,
+			server: config.Server, sessions: ports.Sessions, checkouts: ports.Checkouts, releases: ports.Releases,
+			gate: ports.Gate, log: ports.Logger,
 		},
 	}
 }
@@ -78,6 +87,10 @@ func (a *admin) GetStatus(ctx context.Context, _ *v1.GetStatusRequest) (*v1.GetS
 			Attached: link.Open, BootId: link.Game.Boot, Platform: link.Game.Platform, GameVersion: link.Game.Version,
 		},
 		SessionsByPhase: phases,
+		Spool:           wireSpool(status.Spool),
+		LeaseRestarting: status.LeaseRestarting,
+		LeaseSuspect:    status.LeaseSuspect,
+		DatabaseBreaker: breakers[status.Breaker],
 	}, nil
 }
 
@@ -144,6 +157,7 @@ func (a *admin) GetCheckout(ctx context.Context, req *v1.GetCheckoutRequest) (*v
 	if lease := checkout.Lease; lease != nil {
 		response.HolderLease = &v1.Lease{
 			Incarnation: lease.Incarnation, Host: lease.Host, Pid: int64(lease.PID), ExpiresIn: wireSpan(lease.ExpiresIn),
+			Restarting: lease.Restarting,
 		}
 	}
 	if update := checkout.Update; update != nil {
@@ -157,7 +171,8 @@ func (a *admin) GetCheckout(ctx context.Context, req *v1.GetCheckoutRequest) (*v
 	return response, nil
 }
 
-// ReleaseCheckout frees a player whose checkout was left behind.
+// ReleaseCheckout frees a player whose checkout was left behind, or with force
+// any.
 func (a *admin) ReleaseCheckout(ctx context.Context, req *v1.ReleaseCheckoutRequest) (*v1.ReleaseCheckoutResponse, error) {
 	player, err := playerField(req.GetPlayerId())
 	if err != nil {
@@ -166,11 +181,48 @@ func (a *admin) ReleaseCheckout(ctx context.Context, req *v1.ReleaseCheckoutRequ
 	if err := requiredText("reason", req.GetReason(), maxWhy); err != nil {
 		return nil, err
 	}
-	released, err := a.releaser.release(ctx, player, req.GetReason())
+	if err := textField("ordered_by", req.GetOrderedBy(), maxWho); err != nil {
+		return nil, err
+	}
+	released, err := a.releaser.release(ctx, order{
+		player: player, why: req.GetReason(), who: req.GetOrderedBy(), force: req.GetForce(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &v1.ReleaseCheckoutResponse{Holder: string(released.Server), Fence: int64(released.Fence)}, nil
+	return &v1.ReleaseCheckoutResponse{
+		Holder: string(released.Holder), Fence: int64(released.Fence), Forced: released.Forced,
+	}, nil
+}
+
+// ListReleases lists the recorded orders.
+func (a *admin) ListReleases(ctx context.Context, req *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error) {
+	var player handoff.PlayerID
+	if req.GetPlayerId() != "" {
+		var err error
+		if player, err = playerField(req.GetPlayerId()); err != nil {
+			return nil, err
+		}
+	}
+	limit := int(req.GetLimit())
+	if limit > maxReleases {
+		return nil, invalid("limit", "is %d (at most %d)", limit, maxReleases)
+	}
+	if limit == 0 {
+		limit = defaultReleases
+	}
+	releases, err := a.releases.List(ctx, player, limit)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &handoff.Refusal{Reason: handoff.ReasonDatabase, Err: err}
+	}
+	response := &v1.ListReleasesResponse{}
+	for _, release := range releases {
+		response.Releases = append(response.Releases, wireRelease(release))
+	}
+	return response, nil
 }
 
 // unreadable answers for Redis, unless the caller itself gave up.

@@ -18,6 +18,7 @@ const (
 	maxResume  = 20_000
 	maxProblem = 1024
 	maxWhy     = 256
+	maxWho     = 64
 )
 
 func playerField(text string) (handoff.PlayerID, error) {

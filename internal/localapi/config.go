@@ -70,6 +70,7 @@ type Ports struct {
 	Game       GameLink
 	Worker     Worker
 	Checkouts  Checkouts
+	Releases   Releases
 	Gate       Gate
 	Logger     hclog.Logger
 	Registerer prometheus.Registerer
@@ -112,7 +113,7 @@ func (c Config) validate() error {
 }
 
 func (p Ports) validate() error {
-	if p.Sessions == nil || p.Game == nil || p.Worker == nil || p.Checkouts == nil ||
+	if p.Sessions == nil || p.Game == nil || p.Worker == nil || p.Checkouts == nil || p.Releases == nil ||
 		p.Gate == nil || p.Logger == nil || p.Registerer == nil {
 		return fmt.Errorf("%w: a port is missing", ErrBadConfig)
 	}

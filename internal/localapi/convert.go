@@ -17,8 +17,15 @@ var sources = map[handoff.Source]v1.Source{
 }
 
 var states = map[handoff.SaveState]v1.SaveState{
-	handoff.StateCurrent: v1.SaveState_SAVE_STATE_CURRENT,
-	handoff.StateHistory: v1.SaveState_SAVE_STATE_HISTORY,
+	handoff.StateCurrent:     v1.SaveState_SAVE_STATE_CURRENT,
+	handoff.StateHistory:     v1.SaveState_SAVE_STATE_HISTORY,
+	handoff.StateProvisional: v1.SaveState_SAVE_STATE_PROVISIONAL,
+}
+
+var breakers = map[Breaker]v1.BreakerState{
+	BreakerClosed:   v1.BreakerState_BREAKER_STATE_CLOSED,
+	BreakerHalfOpen: v1.BreakerState_BREAKER_STATE_HALF_OPEN,
+	BreakerOpen:     v1.BreakerState_BREAKER_STATE_OPEN,
 }
 
 func wireGrant(grant *handoff.Grant) *v1.JoinResponse {
@@ -113,11 +120,34 @@ func wireEvent(event GameEvent) *v1.AttachResponse {
 			Reason:    wireReason(event.Reason),
 			NewHolder: string(event.NewHolder),
 		}}}
+	case CheckInRequested:
+		return &v1.AttachResponse{Event: &v1.AttachResponse_CheckinRequested{CheckinRequested: &v1.CheckInRequested{
+			SessionId: event.Session.String(),
+			PlayerId:  event.Session.Player.String(),
+			ByServer:  string(event.By),
+		}}}
 	case Draining:
 		return &v1.AttachResponse{Event: &v1.AttachResponse_Draining{Draining: &v1.Draining{
 			Deadline: wireTime(event.Deadline),
 		}}}
 	default:
 		return &v1.AttachResponse{} // a game ignores it
+	}
+}
+
+func wireSpool(spool Spool) *v1.SpoolHealth {
+	return &v1.SpoolHealth{
+		Entries: wireCount(spool.Entries), Bytes: wireCount(spool.Bytes), MaxBytes: wireCount(spool.MaxBytes),
+		Recovering: wireCount(spool.Recovering),
+	}
+}
+
+// wireCount takes what cannot be counted for nothing.
+func wireCount[T int | int64](count T) uint64 { return uint64(max(count, 0)) }
+
+func wireRelease(release Release) *v1.Release {
+	return &v1.Release{
+		PlayerId: release.Player.String(), Holder: string(release.Holder), Fence: int64(release.Fence),
+		Reason: release.Reason, Forced: release.Forced, By: release.By, At: wireTime(release.At),
 	}
 }

@@ -78,6 +78,8 @@ type problem struct {
 	field  string
 	holder handoff.ServerID
 	retry  time.Duration
+	// cause is for the log; may be nil.
+	cause error
 }
 
 // Error returns the text that the caller is answered.
@@ -109,7 +111,7 @@ const (
 
 // describe attaches the detail and the retry delay.
 func describe(err *connect.Error, detail *v1.ErrorDetail, retry time.Duration) {
-	err.Meta().Set(reasonHeader, strings.TrimPrefix(detail.Reason.String(), "ERROR_REASON_"))
+	err.Meta().Set(reasonHeader, reasonName(detail.Reason))
 	if detail.Holder != "" {
 		err.Meta().Set(holderHeader, detail.Holder)
 	}
@@ -123,6 +125,11 @@ func describe(err *connect.Error, detail *v1.ErrorDetail, retry time.Duration) {
 	}
 }
 
+// reasonName is a reason as headers and logs show it.
+func reasonName(reason v1.ErrorReason) string {
+	return strings.TrimPrefix(reason.String(), "ERROR_REASON_")
+}
+
 // translate turns what a method returned into what the client is answered, and
 // logs what the client is not told.
 func (c *calls) translate(method string, err error) *connect.Error {
@@ -133,6 +140,9 @@ func (c *calls) translate(method string, err error) *connect.Error {
 	)
 	switch {
 	case errors.As(err, &own):
+		if own.cause != nil {
+			c.log.Warn("call refused", "method", method, "reason", reasonName(own.reason), "error", own.cause)
+		}
 		return own.wire()
 	case errors.As(err, &refusal):
 		return c.refuse(method, refusal)

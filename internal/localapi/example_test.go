@@ -31,7 +31,8 @@ func Example() {
 	}}
 	server, err := localapi.New(localapi.Ports{
 		Sessions: sessions, Game: newFakeGame(), Worker: &fakeWorker{}, Checkouts: &fakeRedis{}, Gate: &fakeRedis{},
-		Logger: hclog.NewNullLogger(), Registerer: prometheus.NewRegistry(),
+		Releases: &fakeReleases{},
+		Logger:   hclog.NewNullLogger(), Registerer: prometheus.NewRegistry(),
 	}, localapi.Config{Server: "survival-1", Listen: "unix://" + path})
 	if err != nil {
 		fmt.Println(err)

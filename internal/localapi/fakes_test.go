@@ -24,6 +24,7 @@ type bed struct {
 	game     *fakeGame
 	worker   *fakeWorker
 	redis    *fakeRedis
+	releases *fakeReleases
 	log      *safeLog
 	registry *prometheus.Registry
 	client   *client
@@ -38,6 +39,7 @@ func newBed(t testing.TB, change func(*localapi.Config)) *bed {
 		game:     newFakeGame(),
 		worker:   &fakeWorker{},
 		redis:    &fakeRedis{leased: true, settled: true},
+		releases: &fakeReleases{},
 		log:      &safeLog{},
 		registry: prometheus.NewRegistry(),
 		ended:    make(chan error, 1),
@@ -62,7 +64,7 @@ func newBed(t testing.TB, change func(*localapi.Config)) *bed {
 
 func (b *bed) ports() localapi.Ports {
 	return localapi.Ports{
-		Sessions: b.sessions, Game: b.game, Worker: b.worker, Checkouts: b.redis, Gate: b.redis,
+		Sessions: b.sessions, Game: b.game, Worker: b.worker, Checkouts: b.redis, Gate: b.redis, Releases: b.releases,
 		Logger:     hclog.New(&hclog.LoggerOptions{Output: b.log, Level: hclog.Debug}),
 		Registerer: b.registry,
 	}
@@ -225,6 +227,10 @@ type fakeRedis struct {
 	settled  bool
 	written  handoff.Written
 	freed    []handoff.Holder
+	// told are the holders notified, notify is what that returns.
+	told   []handoff.SessionID
+	to     []handoff.ServerID
+	notify error
 }
 
 func (f *fakeRedis) Inspect(context.Context, handoff.PlayerID) (localapi.Checkout, error) {
@@ -236,6 +242,37 @@ func (f *fakeRedis) CheckLease(context.Context) (bool, error) { return f.leased,
 func (f *fakeRedis) Free(_ context.Context, _ handoff.PlayerID, seen handoff.Holder) handoff.Written {
 	f.freed = append(f.freed, seen)
 	return f.written
+}
+
+func (f *fakeRedis) Notify(_ context.Context, holder handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error {
+	f.to = append(f.to, holder)
+	f.told = append(f.told, handoff.SessionID{Player: player, Fence: fence})
+	return f.notify
+}
+
+// fakeReleases keeps what is recorded.
+type fakeReleases struct {
+	kept    []localapi.Release
+	problem error
+	limit   int
+}
+
+func (f *fakeReleases) Record(_ context.Context, release localapi.Release) error {
+	if f.problem == nil {
+		f.kept = append(f.kept, release)
+	}
+	return f.problem
+}
+
+func (f *fakeReleases) List(_ context.Context, player handoff.PlayerID, limit int) ([]localapi.Release, error) {
+	f.limit = limit
+	var found []localapi.Release
+	for _, release := range f.kept {
+		if player == (handoff.PlayerID{}) || release.Player == player {
+			found = append(found, release)
+		}
+	}
+	return found, f.problem
 }
 
 func (f *fakeRedis) Settled(now time.Time) (time.Time, bool) {

@@ -94,12 +94,19 @@ type (
 		// NewHolder may be empty.
 		NewHolder handoff.ServerID
 	}
+	// CheckInRequested says that another server waits for the player.
+	CheckInRequested struct {
+		Session handoff.SessionID
+		// By may be empty.
+		By handoff.ServerID
+	}
 	// Draining says that the worker is stopping.
 	Draining struct{ Deadline time.Time }
 )
 
-func (SessionLost) isGameEvent() {}
-func (Draining) isGameEvent()    {}
+func (SessionLost) isGameEvent()      {}
+func (CheckInRequested) isGameEvent() {}
+func (Draining) isGameEvent()         {}
 
 // Worker tells operators how the worker is.
 type Worker interface {
@@ -115,8 +122,18 @@ type Status struct {
 	Started time.Time
 	// LeaseHeld means that the worker's lease is in Redis.
 	LeaseHeld bool
+	// LeaseRestarting means that the lease is kept for the next start, because
+	// the worker restarts in place.
+	LeaseRestarting bool
+	// LeaseSuspect means that the lease had ended while Redis was there (rule
+	// R7), and that the sessions are still being verified.
+	LeaseSuspect bool
 	// Redis and Database say what is wrong; nil when nothing is.
 	Redis, Database error
+	// Breaker is the state of the circuit breaker before reads of the database.
+	Breaker Breaker
+	// Spool is what waits on the local disk.
+	Spool Spool
 	// Events means that keyspace events wake the worker; false means that it
 	// polls, for the reason given.
 	Events       bool
@@ -125,6 +142,31 @@ type Status struct {
 	SettleUntil time.Time
 	// Draining means that the worker is about to stop.
 	Draining bool
+}
+
+// Breaker is the state of a circuit breaker.
+type Breaker uint8
+
+// The states. The zero value means that it is not known.
+const (
+	// BreakerClosed: the database is read.
+	BreakerClosed Breaker = iota + 1
+	// BreakerHalfOpen: single reads try whether it answers again.
+	BreakerHalfOpen
+	// BreakerOpen: it is not read.
+	BreakerOpen
+)
+
+// Spool is what waits on the local disk.
+type Spool struct {
+	// Entries counts the snapshots, Bytes is their size.
+	Entries int
+	Bytes   int64
+	// MaxBytes is the largest size allowed.
+	MaxBytes int64
+	// Recovering counts those of the entries that an earlier run left and that
+	// are still to be replayed.
+	Recovering int
 }
 
 // Checkouts is what operators need of Redis.
@@ -138,6 +180,36 @@ type Checkouts interface {
 	// can no longer write; WriteDone only if holder and fence were still as
 	// seen.
 	Free(ctx context.Context, player handoff.PlayerID, seen handoff.Holder) handoff.Written
+	// Notify tells the worker of the holder, which may be this one, that the
+	// player's fence was raised to fence or above, so that it looks at once
+	// whether it still has the player. It is a hint and may get lost.
+	Notify(ctx context.Context, holder handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error
+}
+
+// Releases is the record of the releases that operators ordered, which the whole
+// cluster shares and which outlives every worker.
+type Releases interface {
+	// Record keeps one; it is durable when nil is returned.
+	Record(ctx context.Context, release Release) error
+	// List returns the newest ones first, limit at most; those of one player,
+	// or of all when player is zero.
+	List(ctx context.Context, player handoff.PlayerID, limit int) ([]Release, error)
+}
+
+// Release is an order to release a checkout.
+type Release struct {
+	Player handoff.PlayerID
+	// Holder had the player, with a session of this fence.
+	Holder handoff.ServerID
+	Fence  handoff.Fence
+	// Reason is the operator's own, 1 to 256 bytes.
+	Reason string
+	// Forced means that the holder was alive.
+	Forced bool
+	// By names the operator, as far as known, and the worker; up to 192 bytes.
+	By string
+	// At is the worker's clock.
+	At time.Time
 }
 
 // Checkout is what Redis knows of a player.
@@ -158,6 +230,8 @@ type Lease struct {
 	PID         int
 	// ExpiresIn is how long it lasts unless renewed.
 	ExpiresIn time.Duration
+	// Restarting means that the worker is restarting in place.
+	Restarting bool
 }
 
 // StoredUpdate describes a data_update.

@@ -23,6 +23,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// BreakerState tells whether reads of the database are tried.
+type BreakerState int32
+
+const (
+	// Not known.
+	BreakerState_BREAKER_STATE_UNSPECIFIED BreakerState = 0
+	// The database answers in time, and is asked.
+	BreakerState_BREAKER_STATE_CLOSED BreakerState = 1
+	// It did not; single reads try whether it does again.
+	BreakerState_BREAKER_STATE_HALF_OPEN BreakerState = 2
+	// It does not. Joins go on without it where Redis has the data, and are
+	// refused where not.
+	BreakerState_BREAKER_STATE_OPEN BreakerState = 3
+)
+
+// Enum value maps for BreakerState.
+var (
+	BreakerState_name = map[int32]string{
+		0: "BREAKER_STATE_UNSPECIFIED",
+		1: "BREAKER_STATE_CLOSED",
+		2: "BREAKER_STATE_HALF_OPEN",
+		3: "BREAKER_STATE_OPEN",
+	}
+	BreakerState_value = map[string]int32{
+		"BREAKER_STATE_UNSPECIFIED": 0,
+		"BREAKER_STATE_CLOSED":      1,
+		"BREAKER_STATE_HALF_OPEN":   2,
+		"BREAKER_STATE_OPEN":        3,
+	}
+)
+
+func (x BreakerState) Enum() *BreakerState {
+	p := new(BreakerState)
+	*p = x
+	return p
+}
+
+func (x BreakerState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BreakerState) Descriptor() protoreflect.EnumDescriptor {
+	return file_syncworker_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (BreakerState) Type() protoreflect.EnumType {
+	return &file_syncworker_v1_admin_proto_enumTypes[0]
+}
+
+func (x BreakerState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BreakerState.Descriptor instead.
+func (BreakerState) EnumDescriptor() ([]byte, []int) {
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 // EventLevel is a way to hear of changes in Redis.
 type EventLevel int32
 
@@ -60,11 +118,11 @@ func (x EventLevel) String() string {
 }
 
 func (EventLevel) Descriptor() protoreflect.EnumDescriptor {
-	return file_syncworker_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_syncworker_v1_admin_proto_enumTypes[1].Descriptor()
 }
 
 func (EventLevel) Type() protoreflect.EnumType {
-	return &file_syncworker_v1_admin_proto_enumTypes[0]
+	return &file_syncworker_v1_admin_proto_enumTypes[1]
 }
 
 func (x EventLevel) Number() protoreflect.EnumNumber {
@@ -73,7 +131,7 @@ func (x EventLevel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLevel.Descriptor instead.
 func (EventLevel) EnumDescriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
 // GetStatusRequest is empty.
@@ -145,6 +203,16 @@ type GetStatusResponse struct {
 	Game *Game `protobuf:"bytes,13,opt,name=game,proto3" json:"game,omitempty"`
 	// Number of players by phase; see Session.
 	SessionsByPhase map[string]uint32 `protobuf:"bytes,14,rep,name=sessions_by_phase,json=sessionsByPhase,proto3" json:"sessions_by_phase,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Saves on the local disk that are not yet where they belong.
+	Spool *SpoolHealth `protobuf:"bytes,15,opt,name=spool,proto3" json:"spool,omitempty"`
+	// Whether the lease is kept for the worker's next start, because it restarts
+	// in place.
+	LeaseRestarting bool `protobuf:"varint,16,opt,name=lease_restarting,json=leaseRestarting,proto3" json:"lease_restarting,omitempty"`
+	// Whether the lease had ended although Redis was there, so that others may
+	// have taken players over: nothing is saved before each session was verified.
+	LeaseSuspect bool `protobuf:"varint,17,opt,name=lease_suspect,json=leaseSuspect,proto3" json:"lease_suspect,omitempty"`
+	// Whether joins still ask the database.
+	DatabaseBreaker BreakerState `protobuf:"varint,18,opt,name=database_breaker,json=databaseBreaker,proto3,enum=syncworker.v1.BreakerState" json:"database_breaker,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -277,6 +345,109 @@ func (x *GetStatusResponse) GetSessionsByPhase() map[string]uint32 {
 	return nil
 }
 
+func (x *GetStatusResponse) GetSpool() *SpoolHealth {
+	if x != nil {
+		return x.Spool
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetLeaseRestarting() bool {
+	if x != nil {
+		return x.LeaseRestarting
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetLeaseSuspect() bool {
+	if x != nil {
+		return x.LeaseSuspect
+	}
+	return false
+}
+
+func (x *GetStatusResponse) GetDatabaseBreaker() BreakerState {
+	if x != nil {
+		return x.DatabaseBreaker
+	}
+	return BreakerState_BREAKER_STATE_UNSPECIFIED
+}
+
+// SpoolHealth tells what waits on the local disk. Everything is 0 while Redis and
+// the database keep up.
+type SpoolHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of saves.
+	Entries uint64 `protobuf:"varint,1,opt,name=entries,proto3" json:"entries,omitempty"`
+	// Their size, in bytes.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Largest size that is allowed, in bytes: spool.max_size.
+	MaxBytes uint64 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// How many of the entries an earlier run of the worker left and are still to
+	// be replayed. Joins of their players wait for that.
+	Recovering    uint64 `protobuf:"varint,4,opt,name=recovering,proto3" json:"recovering,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpoolHealth) Reset() {
+	*x = SpoolHealth{}
+	mi := &file_syncworker_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpoolHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpoolHealth) ProtoMessage() {}
+
+func (x *SpoolHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_syncworker_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpoolHealth.ProtoReflect.Descriptor instead.
+func (*SpoolHealth) Descriptor() ([]byte, []int) {
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SpoolHealth) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *SpoolHealth) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SpoolHealth) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *SpoolHealth) GetRecovering() uint64 {
+	if x != nil {
+		return x.Recovering
+	}
+	return 0
+}
+
 // Health tells whether something that the worker needs answers.
 type Health struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -290,7 +461,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[2]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +473,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[2]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +486,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Health) GetOk() bool {
@@ -345,7 +516,7 @@ type EventHealth struct {
 
 func (x *EventHealth) Reset() {
 	*x = EventHealth{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[3]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +528,7 @@ func (x *EventHealth) String() string {
 func (*EventHealth) ProtoMessage() {}
 
 func (x *EventHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[3]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +541,7 @@ func (x *EventHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventHealth.ProtoReflect.Descriptor instead.
 func (*EventHealth) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EventHealth) GetLevel() EventLevel {
@@ -404,7 +575,7 @@ type Game struct {
 
 func (x *Game) Reset() {
 	*x = Game{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[4]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +587,7 @@ func (x *Game) String() string {
 func (*Game) ProtoMessage() {}
 
 func (x *Game) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[4]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +600,7 @@ func (x *Game) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Game.ProtoReflect.Descriptor instead.
 func (*Game) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Game) GetAttached() bool {
@@ -473,7 +644,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[5]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +656,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[5]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +669,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSessionsRequest) GetPageSize() uint32 {
@@ -529,7 +700,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[6]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +712,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[6]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +725,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -603,7 +774,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[7]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +786,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[7]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +799,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Session) GetPlayerId() string {
@@ -719,7 +890,7 @@ type GetCheckoutRequest struct {
 
 func (x *GetCheckoutRequest) Reset() {
 	*x = GetCheckoutRequest{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[8]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +902,7 @@ func (x *GetCheckoutRequest) String() string {
 func (*GetCheckoutRequest) ProtoMessage() {}
 
 func (x *GetCheckoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[8]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +915,7 @@ func (x *GetCheckoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckoutRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetCheckoutRequest) GetPlayerId() string {
@@ -776,7 +947,7 @@ type GetCheckoutResponse struct {
 
 func (x *GetCheckoutResponse) Reset() {
 	*x = GetCheckoutResponse{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[9]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +959,7 @@ func (x *GetCheckoutResponse) String() string {
 func (*GetCheckoutResponse) ProtoMessage() {}
 
 func (x *GetCheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[9]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +972,7 @@ func (x *GetCheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetCheckoutResponse) GetPlayerId() string {
@@ -856,14 +1027,18 @@ type Lease struct {
 	// The worker's process ID. Default: 0, not known.
 	Pid int64 `protobuf:"varint,3,opt,name=pid,proto3" json:"pid,omitempty"`
 	// How long it still lasts unless renewed.
-	ExpiresIn     *durationpb.Duration `protobuf:"bytes,4,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	ExpiresIn *durationpb.Duration `protobuf:"bytes,4,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	// Whether the worker is being restarted in place: it is not there at the
+	// moment, its players stay checked out, and it is expected back before the
+	// lease ends.
+	Restarting    bool `protobuf:"varint,5,opt,name=restarting,proto3" json:"restarting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[10]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1050,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[10]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1063,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Lease) GetIncarnation() string {
@@ -919,6 +1094,13 @@ func (x *Lease) GetExpiresIn() *durationpb.Duration {
 	return nil
 }
 
+func (x *Lease) GetRestarting() bool {
+	if x != nil {
+		return x.Restarting
+	}
+	return false
+}
+
 // StoredUpdate describes the snapshot that waits in Redis.
 type StoredUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -934,7 +1116,7 @@ type StoredUpdate struct {
 
 func (x *StoredUpdate) Reset() {
 	*x = StoredUpdate{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[11]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1128,7 @@ func (x *StoredUpdate) String() string {
 func (*StoredUpdate) ProtoMessage() {}
 
 func (x *StoredUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[11]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1141,7 @@ func (x *StoredUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredUpdate.ProtoReflect.Descriptor instead.
 func (*StoredUpdate) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StoredUpdate) GetVersion() *Version {
@@ -988,15 +1170,22 @@ type ReleaseCheckoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the player, with or without dashes.
 	PlayerId string `protobuf:"bytes,1,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
-	// Why, for the log; 1 to 256 bytes of printable text.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, for the record; 1 to 256 bytes of printable text.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// True: also when the holder is alive. What the player did there since the
+	// last accepted save is then kept as a conflict only, and its game is told to
+	// remove the player. Default: false.
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// Who gives the order, for the record; up to 64 bytes of printable text,
+	// taken as it is. Default: empty.
+	OrderedBy     string `protobuf:"bytes,4,opt,name=ordered_by,json=orderedBy,proto3" json:"ordered_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseCheckoutRequest) Reset() {
 	*x = ReleaseCheckoutRequest{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[12]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1197,7 @@ func (x *ReleaseCheckoutRequest) String() string {
 func (*ReleaseCheckoutRequest) ProtoMessage() {}
 
 func (x *ReleaseCheckoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[12]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1210,7 @@ func (x *ReleaseCheckoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseCheckoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseCheckoutRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseCheckoutRequest) GetPlayerId() string {
@@ -1038,20 +1227,36 @@ func (x *ReleaseCheckoutRequest) GetReason() string {
 	return ""
 }
 
+func (x *ReleaseCheckoutRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReleaseCheckoutRequest) GetOrderedBy() string {
+	if x != nil {
+		return x.OrderedBy
+	}
+	return ""
+}
+
 // ReleaseCheckoutResponse tells what was released.
 type ReleaseCheckoutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID of the server that had the player.
 	Holder string `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
 	// The fence that its session had.
-	Fence         int64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Fence int64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	// Whether the holder was alive, so that it took force.
+	Forced        bool `protobuf:"varint,3,opt,name=forced,proto3" json:"forced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseCheckoutResponse) Reset() {
 	*x = ReleaseCheckoutResponse{}
-	mi := &file_syncworker_v1_admin_proto_msgTypes[13]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1268,7 @@ func (x *ReleaseCheckoutResponse) String() string {
 func (*ReleaseCheckoutResponse) ProtoMessage() {}
 
 func (x *ReleaseCheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_admin_proto_msgTypes[13]
+	mi := &file_syncworker_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1281,7 @@ func (x *ReleaseCheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseCheckoutResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseCheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReleaseCheckoutResponse) GetHolder() string {
@@ -1093,12 +1298,223 @@ func (x *ReleaseCheckoutResponse) GetFence() int64 {
 	return 0
 }
 
+func (x *ReleaseCheckoutResponse) GetForced() bool {
+	if x != nil {
+		return x.Forced
+	}
+	return false
+}
+
+// ListReleasesRequest asks for recorded orders.
+type ListReleasesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the player, with or without dashes. Default: empty, all players.
+	PlayerId string `protobuf:"bytes,1,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
+	// Most orders to answer, up to 1,000. Default: 0, for 100.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReleasesRequest) Reset() {
+	*x = ListReleasesRequest{}
+	mi := &file_syncworker_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReleasesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReleasesRequest) ProtoMessage() {}
+
+func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_syncworker_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
+func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListReleasesRequest) GetPlayerId() string {
+	if x != nil {
+		return x.PlayerId
+	}
+	return ""
+}
+
+func (x *ListReleasesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListReleasesResponse has the newest orders.
+type ListReleasesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The orders, newest first.
+	Releases      []*Release `protobuf:"bytes,1,rep,name=releases,proto3" json:"releases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReleasesResponse) Reset() {
+	*x = ListReleasesResponse{}
+	mi := &file_syncworker_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReleasesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReleasesResponse) ProtoMessage() {}
+
+func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_syncworker_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
+func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListReleasesResponse) GetReleases() []*Release {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+// Release is one recorded order to release a checkout. It was recorded just
+// before it was carried out: if the checkout changed hands in that moment, or
+// Redis did not answer, it had no effect.
+type Release struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the player.
+	PlayerId string `protobuf:"bytes,1,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
+	// ID of the server that had the player.
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	// The fence that its session had.
+	Fence int64 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
+	// Why, in the operator's words.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whether the holder was alive, so that it took force.
+	Forced bool `protobuf:"varint,5,opt,name=forced,proto3" json:"forced,omitempty"`
+	// Who gave the order, as far as that was said, and by which worker, for
+	// instance "alice via survival-1".
+	By string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	// When, by that worker's clock.
+	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Release) Reset() {
+	*x = Release{}
+	mi := &file_syncworker_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Release) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Release) ProtoMessage() {}
+
+func (x *Release) ProtoReflect() protoreflect.Message {
+	mi := &file_syncworker_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Release.ProtoReflect.Descriptor instead.
+func (*Release) Descriptor() ([]byte, []int) {
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Release) GetPlayerId() string {
+	if x != nil {
+		return x.PlayerId
+	}
+	return ""
+}
+
+func (x *Release) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *Release) GetFence() int64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Release) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Release) GetForced() bool {
+	if x != nil {
+		return x.Forced
+	}
+	return false
+}
+
+func (x *Release) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Release) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 var File_syncworker_v1_admin_proto protoreflect.FileDescriptor
 
 const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x19syncworker/v1/admin.proto\x12\rsyncworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csyncworker/v1/snapshot.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xb0\x05\n" +
+	"\x10GetStatusRequest\"\xfa\x06\n" +
 	"\x11GetStatusResponse\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\x12\x1d\n" +
 	"\n" +
@@ -1116,10 +1532,21 @@ const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\fsettle_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vsettleUntil\x12\x1a\n" +
 	"\bdraining\x18\f \x01(\bR\bdraining\x12'\n" +
 	"\x04game\x18\r \x01(\v2\x13.syncworker.v1.GameR\x04game\x12a\n" +
-	"\x11sessions_by_phase\x18\x0e \x03(\v25.syncworker.v1.GetStatusResponse.SessionsByPhaseEntryR\x0fsessionsByPhase\x1aB\n" +
+	"\x11sessions_by_phase\x18\x0e \x03(\v25.syncworker.v1.GetStatusResponse.SessionsByPhaseEntryR\x0fsessionsByPhase\x120\n" +
+	"\x05spool\x18\x0f \x01(\v2\x1a.syncworker.v1.SpoolHealthR\x05spool\x12)\n" +
+	"\x10lease_restarting\x18\x10 \x01(\bR\x0fleaseRestarting\x12#\n" +
+	"\rlease_suspect\x18\x11 \x01(\bR\fleaseSuspect\x12F\n" +
+	"\x10database_breaker\x18\x12 \x01(\x0e2\x1b.syncworker.v1.BreakerStateR\x0fdatabaseBreaker\x1aB\n" +
 	"\x14SessionsByPhaseEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"2\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"z\n" +
+	"\vSpoolHealth\x12\x18\n" +
+	"\aentries\x18\x01 \x01(\x04R\aentries\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\x12\x1e\n" +
+	"\n" +
+	"recovering\x18\x04 \x01(\x04R\n" +
+	"recovering\"2\n" +
 	"\x06Health\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\"V\n" +
@@ -1161,34 +1588,60 @@ const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\x05fence\x18\x03 \x01(\x03R\x05fence\x127\n" +
 	"\fholder_lease\x18\x04 \x01(\v2\x14.syncworker.v1.LeaseR\vholderLease\x123\n" +
 	"\x06update\x18\x05 \x01(\v2\x1b.syncworker.v1.StoredUpdateR\x06update\x120\n" +
-	"\asession\x18\x06 \x01(\v2\x16.syncworker.v1.SessionR\asession\"\x89\x01\n" +
+	"\asession\x18\x06 \x01(\v2\x16.syncworker.v1.SessionR\asession\"\xa9\x01\n" +
 	"\x05Lease\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x03 \x01(\x03R\x03pid\x128\n" +
 	"\n" +
-	"expires_in\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\"\x8e\x01\n" +
+	"expires_in\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\x12\x1e\n" +
+	"\n" +
+	"restarting\x18\x05 \x01(\bR\n" +
+	"restarting\"\x8e\x01\n" +
 	"\fStoredUpdate\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.syncworker.v1.VersionR\aversion\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x128\n" +
 	"\n" +
-	"expires_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\"M\n" +
+	"expires_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\"\x82\x01\n" +
 	"\x16ReleaseCheckoutRequest\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x1d\n" +
+	"\n" +
+	"ordered_by\x18\x04 \x01(\tR\torderedBy\"_\n" +
 	"\x17ReleaseCheckoutResponse\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x12\x14\n" +
-	"\x05fence\x18\x02 \x01(\x03R\x05fence*Z\n" +
+	"\x05fence\x18\x02 \x01(\x03R\x05fence\x12\x16\n" +
+	"\x06forced\x18\x03 \x01(\bR\x06forced\"H\n" +
+	"\x13ListReleasesRequest\x12\x1b\n" +
+	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"J\n" +
+	"\x14ListReleasesResponse\x122\n" +
+	"\breleases\x18\x01 \x03(\v2\x16.syncworker.v1.ReleaseR\breleases\"\xc0\x01\n" +
+	"\aRelease\x12\x1b\n" +
+	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\x03R\x05fence\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06forced\x18\x05 \x01(\bR\x06forced\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12*\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at*|\n" +
+	"\fBreakerState\x12\x1d\n" +
+	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x1b\n" +
+	"\x17BREAKER_STATE_HALF_OPEN\x10\x02\x12\x16\n" +
+	"\x12BREAKER_STATE_OPEN\x10\x03*Z\n" +
 	"\n" +
 	"EventLevel\x12\x1b\n" +
 	"\x17EVENT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_LEVEL_EVENTS\x10\x01\x12\x17\n" +
-	"\x13EVENT_LEVEL_POLLING\x10\x022\xef\x02\n" +
+	"\x13EVENT_LEVEL_POLLING\x10\x022\xc8\x03\n" +
 	"\fAdminService\x12N\n" +
 	"\tGetStatus\x12\x1f.syncworker.v1.GetStatusRequest\x1a .syncworker.v1.GetStatusResponse\x12W\n" +
 	"\fListSessions\x12\".syncworker.v1.ListSessionsRequest\x1a#.syncworker.v1.ListSessionsResponse\x12T\n" +
 	"\vGetCheckout\x12!.syncworker.v1.GetCheckoutRequest\x1a\".syncworker.v1.GetCheckoutResponse\x12`\n" +
-	"\x0fReleaseCheckout\x12%.syncworker.v1.ReleaseCheckoutRequest\x1a&.syncworker.v1.ReleaseCheckoutResponseBAZ?github.com/syncworker/syncworker/api/syncworker/v1;syncworkerv1b\x06proto3"
+	"\x0fReleaseCheckout\x12%.syncworker.v1.ReleaseCheckoutRequest\x1a&.syncworker.v1.ReleaseCheckoutResponse\x12W\n" +
+	"\fListReleases\x12\".syncworker.v1.ListReleasesRequest\x1a#.syncworker.v1.ListReleasesResponseBAZ?github.com/syncworker/syncworker/api/syncworker/v1;syncworkerv1b\x06proto3"
 
 var (
 	file_syncworker_v1_admin_proto_rawDescOnce sync.Once
@@ -1202,60 +1655,71 @@ func file_syncworker_v1_admin_proto_rawDescGZIP() []byte {
 	return file_syncworker_v1_admin_proto_rawDescData
 }
 
-var file_syncworker_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_syncworker_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_syncworker_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_syncworker_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_syncworker_v1_admin_proto_goTypes = []any{
-	(EventLevel)(0),                 // 0: syncworker.v1.EventLevel
-	(*GetStatusRequest)(nil),        // 1: syncworker.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),       // 2: syncworker.v1.GetStatusResponse
-	(*Health)(nil),                  // 3: syncworker.v1.Health
-	(*EventHealth)(nil),             // 4: syncworker.v1.EventHealth
-	(*Game)(nil),                    // 5: syncworker.v1.Game
-	(*ListSessionsRequest)(nil),     // 6: syncworker.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 7: syncworker.v1.ListSessionsResponse
-	(*Session)(nil),                 // 8: syncworker.v1.Session
-	(*GetCheckoutRequest)(nil),      // 9: syncworker.v1.GetCheckoutRequest
-	(*GetCheckoutResponse)(nil),     // 10: syncworker.v1.GetCheckoutResponse
-	(*Lease)(nil),                   // 11: syncworker.v1.Lease
-	(*StoredUpdate)(nil),            // 12: syncworker.v1.StoredUpdate
-	(*ReleaseCheckoutRequest)(nil),  // 13: syncworker.v1.ReleaseCheckoutRequest
-	(*ReleaseCheckoutResponse)(nil), // 14: syncworker.v1.ReleaseCheckoutResponse
-	nil,                             // 15: syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
-	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
-	(*Version)(nil),                 // 18: syncworker.v1.Version
+	(BreakerState)(0),               // 0: syncworker.v1.BreakerState
+	(EventLevel)(0),                 // 1: syncworker.v1.EventLevel
+	(*GetStatusRequest)(nil),        // 2: syncworker.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),       // 3: syncworker.v1.GetStatusResponse
+	(*SpoolHealth)(nil),             // 4: syncworker.v1.SpoolHealth
+	(*Health)(nil),                  // 5: syncworker.v1.Health
+	(*EventHealth)(nil),             // 6: syncworker.v1.EventHealth
+	(*Game)(nil),                    // 7: syncworker.v1.Game
+	(*ListSessionsRequest)(nil),     // 8: syncworker.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 9: syncworker.v1.ListSessionsResponse
+	(*Session)(nil),                 // 10: syncworker.v1.Session
+	(*GetCheckoutRequest)(nil),      // 11: syncworker.v1.GetCheckoutRequest
+	(*GetCheckoutResponse)(nil),     // 12: syncworker.v1.GetCheckoutResponse
+	(*Lease)(nil),                   // 13: syncworker.v1.Lease
+	(*StoredUpdate)(nil),            // 14: syncworker.v1.StoredUpdate
+	(*ReleaseCheckoutRequest)(nil),  // 15: syncworker.v1.ReleaseCheckoutRequest
+	(*ReleaseCheckoutResponse)(nil), // 16: syncworker.v1.ReleaseCheckoutResponse
+	(*ListReleasesRequest)(nil),     // 17: syncworker.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),    // 18: syncworker.v1.ListReleasesResponse
+	(*Release)(nil),                 // 19: syncworker.v1.Release
+	nil,                             // 20: syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
+	(*durationpb.Duration)(nil),     // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
+	(*Version)(nil),                 // 23: syncworker.v1.Version
 }
 var file_syncworker_v1_admin_proto_depIdxs = []int32{
-	16, // 0: syncworker.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	3,  // 1: syncworker.v1.GetStatusResponse.redis:type_name -> syncworker.v1.Health
-	4,  // 2: syncworker.v1.GetStatusResponse.events:type_name -> syncworker.v1.EventHealth
-	3,  // 3: syncworker.v1.GetStatusResponse.database:type_name -> syncworker.v1.Health
-	17, // 4: syncworker.v1.GetStatusResponse.settle_until:type_name -> google.protobuf.Timestamp
-	5,  // 5: syncworker.v1.GetStatusResponse.game:type_name -> syncworker.v1.Game
-	15, // 6: syncworker.v1.GetStatusResponse.sessions_by_phase:type_name -> syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
-	0,  // 7: syncworker.v1.EventHealth.level:type_name -> syncworker.v1.EventLevel
-	8,  // 8: syncworker.v1.ListSessionsResponse.sessions:type_name -> syncworker.v1.Session
-	17, // 9: syncworker.v1.Session.since:type_name -> google.protobuf.Timestamp
-	18, // 10: syncworker.v1.Session.version:type_name -> syncworker.v1.Version
-	11, // 11: syncworker.v1.GetCheckoutResponse.holder_lease:type_name -> syncworker.v1.Lease
-	12, // 12: syncworker.v1.GetCheckoutResponse.update:type_name -> syncworker.v1.StoredUpdate
-	8,  // 13: syncworker.v1.GetCheckoutResponse.session:type_name -> syncworker.v1.Session
-	16, // 14: syncworker.v1.Lease.expires_in:type_name -> google.protobuf.Duration
-	18, // 15: syncworker.v1.StoredUpdate.version:type_name -> syncworker.v1.Version
-	16, // 16: syncworker.v1.StoredUpdate.expires_in:type_name -> google.protobuf.Duration
-	1,  // 17: syncworker.v1.AdminService.GetStatus:input_type -> syncworker.v1.GetStatusRequest
-	6,  // 18: syncworker.v1.AdminService.ListSessions:input_type -> syncworker.v1.ListSessionsRequest
-	9,  // 19: syncworker.v1.AdminService.GetCheckout:input_type -> syncworker.v1.GetCheckoutRequest
-	13, // 20: syncworker.v1.AdminService.ReleaseCheckout:input_type -> syncworker.v1.ReleaseCheckoutRequest
-	2,  // 21: syncworker.v1.AdminService.GetStatus:output_type -> syncworker.v1.GetStatusResponse
-	7,  // 22: syncworker.v1.AdminService.ListSessions:output_type -> syncworker.v1.ListSessionsResponse
-	10, // 23: syncworker.v1.AdminService.GetCheckout:output_type -> syncworker.v1.GetCheckoutResponse
-	14, // 24: syncworker.v1.AdminService.ReleaseCheckout:output_type -> syncworker.v1.ReleaseCheckoutResponse
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	21, // 0: syncworker.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	5,  // 1: syncworker.v1.GetStatusResponse.redis:type_name -> syncworker.v1.Health
+	6,  // 2: syncworker.v1.GetStatusResponse.events:type_name -> syncworker.v1.EventHealth
+	5,  // 3: syncworker.v1.GetStatusResponse.database:type_name -> syncworker.v1.Health
+	22, // 4: syncworker.v1.GetStatusResponse.settle_until:type_name -> google.protobuf.Timestamp
+	7,  // 5: syncworker.v1.GetStatusResponse.game:type_name -> syncworker.v1.Game
+	20, // 6: syncworker.v1.GetStatusResponse.sessions_by_phase:type_name -> syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
+	4,  // 7: syncworker.v1.GetStatusResponse.spool:type_name -> syncworker.v1.SpoolHealth
+	0,  // 8: syncworker.v1.GetStatusResponse.database_breaker:type_name -> syncworker.v1.BreakerState
+	1,  // 9: syncworker.v1.EventHealth.level:type_name -> syncworker.v1.EventLevel
+	10, // 10: syncworker.v1.ListSessionsResponse.sessions:type_name -> syncworker.v1.Session
+	22, // 11: syncworker.v1.Session.since:type_name -> google.protobuf.Timestamp
+	23, // 12: syncworker.v1.Session.version:type_name -> syncworker.v1.Version
+	13, // 13: syncworker.v1.GetCheckoutResponse.holder_lease:type_name -> syncworker.v1.Lease
+	14, // 14: syncworker.v1.GetCheckoutResponse.update:type_name -> syncworker.v1.StoredUpdate
+	10, // 15: syncworker.v1.GetCheckoutResponse.session:type_name -> syncworker.v1.Session
+	21, // 16: syncworker.v1.Lease.expires_in:type_name -> google.protobuf.Duration
+	23, // 17: syncworker.v1.StoredUpdate.version:type_name -> syncworker.v1.Version
+	21, // 18: syncworker.v1.StoredUpdate.expires_in:type_name -> google.protobuf.Duration
+	19, // 19: syncworker.v1.ListReleasesResponse.releases:type_name -> syncworker.v1.Release
+	22, // 20: syncworker.v1.Release.at:type_name -> google.protobuf.Timestamp
+	2,  // 21: syncworker.v1.AdminService.GetStatus:input_type -> syncworker.v1.GetStatusRequest
+	8,  // 22: syncworker.v1.AdminService.ListSessions:input_type -> syncworker.v1.ListSessionsRequest
+	11, // 23: syncworker.v1.AdminService.GetCheckout:input_type -> syncworker.v1.GetCheckoutRequest
+	15, // 24: syncworker.v1.AdminService.ReleaseCheckout:input_type -> syncworker.v1.ReleaseCheckoutRequest
+	17, // 25: syncworker.v1.AdminService.ListReleases:input_type -> syncworker.v1.ListReleasesRequest
+	3,  // 26: syncworker.v1.AdminService.GetStatus:output_type -> syncworker.v1.GetStatusResponse
+	9,  // 27: syncworker.v1.AdminService.ListSessions:output_type -> syncworker.v1.ListSessionsResponse
+	12, // 28: syncworker.v1.AdminService.GetCheckout:output_type -> syncworker.v1.GetCheckoutResponse
+	16, // 29: syncworker.v1.AdminService.ReleaseCheckout:output_type -> syncworker.v1.ReleaseCheckoutResponse
+	18, // 30: syncworker.v1.AdminService.ListReleases:output_type -> syncworker.v1.ListReleasesResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_syncworker_v1_admin_proto_init() }
@@ -1269,8 +1733,8 @@ func file_syncworker_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncworker_v1_admin_proto_rawDesc), len(file_syncworker_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   15,
+			NumEnums:      2,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

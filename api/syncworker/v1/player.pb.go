@@ -36,8 +36,10 @@ type AttachRequest struct {
 	// Version of the game, for instance 1.21.4; up to 64 bytes, stored with every
 	// snapshot. Default: empty.
 	GameVersion string `protobuf:"bytes,3,opt,name=game_version,json=gameVersion,proto3" json:"game_version,omitempty"`
-	// session_id of every player whom the game still has, after its link or its
-	// worker was gone for a while; at most 20,000. Default: none.
+	// session_id of every player whom the game still has and whose data it has
+	// applied, after its link or its worker was gone for a while; at most 20,000.
+	// A session that no other one has followed goes on, also when its worker was
+	// restarted meanwhile. Default: none.
 	Resume        []string `protobuf:"bytes,4,rep,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -110,6 +112,7 @@ type AttachResponse struct {
 	//
 	//	*AttachResponse_Attached
 	//	*AttachResponse_SessionLost
+	//	*AttachResponse_CheckinRequested
 	//	*AttachResponse_Draining
 	Event         isAttachResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
@@ -171,6 +174,15 @@ func (x *AttachResponse) GetSessionLost() *SessionLost {
 	return nil
 }
 
+func (x *AttachResponse) GetCheckinRequested() *CheckInRequested {
+	if x != nil {
+		if x, ok := x.Event.(*AttachResponse_CheckinRequested); ok {
+			return x.CheckinRequested
+		}
+	}
+	return nil
+}
+
 func (x *AttachResponse) GetDraining() *Draining {
 	if x != nil {
 		if x, ok := x.Event.(*AttachResponse_Draining); ok {
@@ -194,6 +206,11 @@ type AttachResponse_SessionLost struct {
 	SessionLost *SessionLost `protobuf:"bytes,2,opt,name=session_lost,json=sessionLost,proto3,oneof"`
 }
 
+type AttachResponse_CheckinRequested struct {
+	// Another server waits for a player of this game.
+	CheckinRequested *CheckInRequested `protobuf:"bytes,3,opt,name=checkin_requested,json=checkinRequested,proto3,oneof"`
+}
+
 type AttachResponse_Draining struct {
 	// The worker is about to stop: hand in the final data of every player now.
 	Draining *Draining `protobuf:"bytes,5,opt,name=draining,proto3,oneof"`
@@ -203,13 +220,16 @@ func (*AttachResponse_Attached) isAttachResponse_Event() {}
 
 func (*AttachResponse_SessionLost) isAttachResponse_Event() {}
 
+func (*AttachResponse_CheckinRequested) isAttachResponse_Event() {}
+
 func (*AttachResponse_Draining) isAttachResponse_Event() {}
 
 // Attached answers the resume list of an Attach. A session is in one of the two
 // lists.
 type Attached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Sessions that go on.
+	// Sessions that go on. Of one that could not be looked at in time, because
+	// Redis does not answer, this is not the last word: session_lost may follow.
 	Resumed []string `protobuf:"bytes,1,rep,name=resumed,proto3" json:"resumed,omitempty"`
 	// Sessions that are over: remove their players from the game.
 	Lost          []string `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
@@ -334,6 +354,72 @@ func (x *SessionLost) GetPlayerId() string {
 	return ""
 }
 
+// CheckInRequested asks the game for a player for whom another server waits. If
+// the player is not really in the game any more, save and Quit the session;
+// otherwise ignore it. It is a hint: it may come more than once, and late.
+type CheckInRequested struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// ID of the server that waits. Default: empty, not known.
+	ByServer string `protobuf:"bytes,2,opt,name=by_server,json=byServer,proto3" json:"by_server,omitempty"`
+	// UUID of the player.
+	PlayerId      string `protobuf:"bytes,3,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckInRequested) Reset() {
+	*x = CheckInRequested{}
+	mi := &file_syncworker_v1_player_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckInRequested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckInRequested) ProtoMessage() {}
+
+func (x *CheckInRequested) ProtoReflect() protoreflect.Message {
+	mi := &file_syncworker_v1_player_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckInRequested.ProtoReflect.Descriptor instead.
+func (*CheckInRequested) Descriptor() ([]byte, []int) {
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CheckInRequested) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *CheckInRequested) GetByServer() string {
+	if x != nil {
+		return x.ByServer
+	}
+	return ""
+}
+
+func (x *CheckInRequested) GetPlayerId() string {
+	if x != nil {
+		return x.PlayerId
+	}
+	return ""
+}
+
 // Draining announces that the worker stops.
 type Draining struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +431,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[4]
+	mi := &file_syncworker_v1_player_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +443,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[4]
+	mi := &file_syncworker_v1_player_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +456,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{4}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Draining) GetDeadline() *timestamppb.Timestamp {
@@ -397,7 +483,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[5]
+	mi := &file_syncworker_v1_player_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +495,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[5]
+	mi := &file_syncworker_v1_player_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +508,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{5}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JoinRequest) GetPlayerId() string {
@@ -466,7 +552,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[6]
+	mi := &file_syncworker_v1_player_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +564,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[6]
+	mi := &file_syncworker_v1_player_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +577,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{6}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JoinResponse) GetSessionId() string {
@@ -547,7 +633,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[7]
+	mi := &file_syncworker_v1_player_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +645,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[7]
+	mi := &file_syncworker_v1_player_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +658,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{7}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConfirmRequest) GetSessionId() string {
@@ -605,7 +691,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[8]
+	mi := &file_syncworker_v1_player_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +703,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[8]
+	mi := &file_syncworker_v1_player_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +716,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{8}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{9}
 }
 
 // SaveRequest hands in the data of a player who stays.
@@ -649,7 +735,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[9]
+	mi := &file_syncworker_v1_player_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +747,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[9]
+	mi := &file_syncworker_v1_player_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +760,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{9}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SaveRequest) GetSessionId() string {
@@ -713,7 +799,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[10]
+	mi := &file_syncworker_v1_player_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +811,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[10]
+	mi := &file_syncworker_v1_player_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +824,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{10}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SaveResponse) GetSnapshotId() string {
@@ -775,7 +861,7 @@ type QuitRequest struct {
 
 func (x *QuitRequest) Reset() {
 	*x = QuitRequest{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[11]
+	mi := &file_syncworker_v1_player_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +873,7 @@ func (x *QuitRequest) String() string {
 func (*QuitRequest) ProtoMessage() {}
 
 func (x *QuitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[11]
+	mi := &file_syncworker_v1_player_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +886,7 @@ func (x *QuitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuitRequest.ProtoReflect.Descriptor instead.
 func (*QuitRequest) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{11}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QuitRequest) GetSessionId() string {
@@ -832,7 +918,7 @@ type QuitResponse struct {
 
 func (x *QuitResponse) Reset() {
 	*x = QuitResponse{}
-	mi := &file_syncworker_v1_player_proto_msgTypes[12]
+	mi := &file_syncworker_v1_player_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +930,7 @@ func (x *QuitResponse) String() string {
 func (*QuitResponse) ProtoMessage() {}
 
 func (x *QuitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_syncworker_v1_player_proto_msgTypes[12]
+	mi := &file_syncworker_v1_player_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +943,7 @@ func (x *QuitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuitResponse.ProtoReflect.Descriptor instead.
 func (*QuitResponse) Descriptor() ([]byte, []int) {
-	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{12}
+	return file_syncworker_v1_player_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QuitResponse) GetSnapshotId() string {
@@ -890,12 +976,13 @@ const file_syncworker_v1_player_proto_rawDesc = "" +
 	"\aboot_id\x18\x01 \x01(\tR\x06bootId\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12!\n" +
 	"\fgame_version\x18\x03 \x01(\tR\vgameVersion\x12\x16\n" +
-	"\x06resume\x18\x04 \x03(\tR\x06resume\"\xfa\x01\n" +
+	"\x06resume\x18\x04 \x03(\tR\x06resume\"\xb1\x02\n" +
 	"\x0eAttachResponse\x125\n" +
 	"\battached\x18\x01 \x01(\v2\x17.syncworker.v1.AttachedH\x00R\battached\x12?\n" +
-	"\fsession_lost\x18\x02 \x01(\v2\x1a.syncworker.v1.SessionLostH\x00R\vsessionLost\x125\n" +
+	"\fsession_lost\x18\x02 \x01(\v2\x1a.syncworker.v1.SessionLostH\x00R\vsessionLost\x12N\n" +
+	"\x11checkin_requested\x18\x03 \x01(\v2\x1f.syncworker.v1.CheckInRequestedH\x00R\x10checkinRequested\x125\n" +
 	"\bdraining\x18\x05 \x01(\v2\x17.syncworker.v1.DrainingH\x00R\bdrainingB\a\n" +
-	"\x05eventJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05R\x11checkin_requestedR\x11snapshot_replaced\"8\n" +
+	"\x05eventJ\x04\b\x04\x10\x05R\x11snapshot_replaced\"8\n" +
 	"\bAttached\x12\x18\n" +
 	"\aresumed\x18\x01 \x03(\tR\aresumed\x12\x12\n" +
 	"\x04lost\x18\x02 \x03(\tR\x04lost\"\x9c\x01\n" +
@@ -905,7 +992,12 @@ const file_syncworker_v1_player_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\x0e2\x1a.syncworker.v1.ErrorReasonR\x06reason\x12\x1d\n" +
 	"\n" +
 	"new_holder\x18\x03 \x01(\tR\tnewHolder\x12\x1b\n" +
-	"\tplayer_id\x18\x04 \x01(\tR\bplayerId\"B\n" +
+	"\tplayer_id\x18\x04 \x01(\tR\bplayerId\"k\n" +
+	"\x10CheckInRequested\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1b\n" +
+	"\tby_server\x18\x02 \x01(\tR\bbyServer\x12\x1b\n" +
+	"\tplayer_id\x18\x03 \x01(\tR\bplayerId\"B\n" +
 	"\bDraining\x126\n" +
 	"\bdeadline\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\x89\x01\n" +
 	"\vJoinRequest\x12\x1b\n" +
@@ -966,61 +1058,63 @@ func file_syncworker_v1_player_proto_rawDescGZIP() []byte {
 	return file_syncworker_v1_player_proto_rawDescData
 }
 
-var file_syncworker_v1_player_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_syncworker_v1_player_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_syncworker_v1_player_proto_goTypes = []any{
 	(*AttachRequest)(nil),         // 0: syncworker.v1.AttachRequest
 	(*AttachResponse)(nil),        // 1: syncworker.v1.AttachResponse
 	(*Attached)(nil),              // 2: syncworker.v1.Attached
 	(*SessionLost)(nil),           // 3: syncworker.v1.SessionLost
-	(*Draining)(nil),              // 4: syncworker.v1.Draining
-	(*JoinRequest)(nil),           // 5: syncworker.v1.JoinRequest
-	(*JoinResponse)(nil),          // 6: syncworker.v1.JoinResponse
-	(*ConfirmRequest)(nil),        // 7: syncworker.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),       // 8: syncworker.v1.ConfirmResponse
-	(*SaveRequest)(nil),           // 9: syncworker.v1.SaveRequest
-	(*SaveResponse)(nil),          // 10: syncworker.v1.SaveResponse
-	(*QuitRequest)(nil),           // 11: syncworker.v1.QuitRequest
-	(*QuitResponse)(nil),          // 12: syncworker.v1.QuitResponse
-	(ErrorReason)(0),              // 13: syncworker.v1.ErrorReason
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(Source)(0),                   // 16: syncworker.v1.Source
-	(*Snapshot)(nil),              // 17: syncworker.v1.Snapshot
-	(*Capture)(nil),               // 18: syncworker.v1.Capture
-	(*Version)(nil),               // 19: syncworker.v1.Version
-	(SaveState)(0),                // 20: syncworker.v1.SaveState
+	(*CheckInRequested)(nil),      // 4: syncworker.v1.CheckInRequested
+	(*Draining)(nil),              // 5: syncworker.v1.Draining
+	(*JoinRequest)(nil),           // 6: syncworker.v1.JoinRequest
+	(*JoinResponse)(nil),          // 7: syncworker.v1.JoinResponse
+	(*ConfirmRequest)(nil),        // 8: syncworker.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 9: syncworker.v1.ConfirmResponse
+	(*SaveRequest)(nil),           // 10: syncworker.v1.SaveRequest
+	(*SaveResponse)(nil),          // 11: syncworker.v1.SaveResponse
+	(*QuitRequest)(nil),           // 12: syncworker.v1.QuitRequest
+	(*QuitResponse)(nil),          // 13: syncworker.v1.QuitResponse
+	(ErrorReason)(0),              // 14: syncworker.v1.ErrorReason
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(Source)(0),                   // 17: syncworker.v1.Source
+	(*Snapshot)(nil),              // 18: syncworker.v1.Snapshot
+	(*Capture)(nil),               // 19: syncworker.v1.Capture
+	(*Version)(nil),               // 20: syncworker.v1.Version
+	(SaveState)(0),                // 21: syncworker.v1.SaveState
 }
 var file_syncworker_v1_player_proto_depIdxs = []int32{
 	2,  // 0: syncworker.v1.AttachResponse.attached:type_name -> syncworker.v1.Attached
 	3,  // 1: syncworker.v1.AttachResponse.session_lost:type_name -> syncworker.v1.SessionLost
-	4,  // 2: syncworker.v1.AttachResponse.draining:type_name -> syncworker.v1.Draining
-	13, // 3: syncworker.v1.SessionLost.reason:type_name -> syncworker.v1.ErrorReason
-	14, // 4: syncworker.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	15, // 5: syncworker.v1.JoinRequest.wait_timeout:type_name -> google.protobuf.Duration
-	16, // 6: syncworker.v1.JoinResponse.source:type_name -> syncworker.v1.Source
-	17, // 7: syncworker.v1.JoinResponse.snapshot:type_name -> syncworker.v1.Snapshot
-	15, // 8: syncworker.v1.JoinResponse.waited:type_name -> google.protobuf.Duration
-	18, // 9: syncworker.v1.SaveRequest.snapshot:type_name -> syncworker.v1.Capture
-	19, // 10: syncworker.v1.SaveResponse.version:type_name -> syncworker.v1.Version
-	20, // 11: syncworker.v1.SaveResponse.state:type_name -> syncworker.v1.SaveState
-	18, // 12: syncworker.v1.QuitRequest.snapshot:type_name -> syncworker.v1.Capture
-	19, // 13: syncworker.v1.QuitResponse.version:type_name -> syncworker.v1.Version
-	20, // 14: syncworker.v1.QuitResponse.state:type_name -> syncworker.v1.SaveState
-	0,  // 15: syncworker.v1.PlayerService.Attach:input_type -> syncworker.v1.AttachRequest
-	5,  // 16: syncworker.v1.PlayerService.Join:input_type -> syncworker.v1.JoinRequest
-	7,  // 17: syncworker.v1.PlayerService.Confirm:input_type -> syncworker.v1.ConfirmRequest
-	9,  // 18: syncworker.v1.PlayerService.Save:input_type -> syncworker.v1.SaveRequest
-	11, // 19: syncworker.v1.PlayerService.Quit:input_type -> syncworker.v1.QuitRequest
-	1,  // 20: syncworker.v1.PlayerService.Attach:output_type -> syncworker.v1.AttachResponse
-	6,  // 21: syncworker.v1.PlayerService.Join:output_type -> syncworker.v1.JoinResponse
-	8,  // 22: syncworker.v1.PlayerService.Confirm:output_type -> syncworker.v1.ConfirmResponse
-	10, // 23: syncworker.v1.PlayerService.Save:output_type -> syncworker.v1.SaveResponse
-	12, // 24: syncworker.v1.PlayerService.Quit:output_type -> syncworker.v1.QuitResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	4,  // 2: syncworker.v1.AttachResponse.checkin_requested:type_name -> syncworker.v1.CheckInRequested
+	5,  // 3: syncworker.v1.AttachResponse.draining:type_name -> syncworker.v1.Draining
+	14, // 4: syncworker.v1.SessionLost.reason:type_name -> syncworker.v1.ErrorReason
+	15, // 5: syncworker.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	16, // 6: syncworker.v1.JoinRequest.wait_timeout:type_name -> google.protobuf.Duration
+	17, // 7: syncworker.v1.JoinResponse.source:type_name -> syncworker.v1.Source
+	18, // 8: syncworker.v1.JoinResponse.snapshot:type_name -> syncworker.v1.Snapshot
+	16, // 9: syncworker.v1.JoinResponse.waited:type_name -> google.protobuf.Duration
+	19, // 10: syncworker.v1.SaveRequest.snapshot:type_name -> syncworker.v1.Capture
+	20, // 11: syncworker.v1.SaveResponse.version:type_name -> syncworker.v1.Version
+	21, // 12: syncworker.v1.SaveResponse.state:type_name -> syncworker.v1.SaveState
+	19, // 13: syncworker.v1.QuitRequest.snapshot:type_name -> syncworker.v1.Capture
+	20, // 14: syncworker.v1.QuitResponse.version:type_name -> syncworker.v1.Version
+	21, // 15: syncworker.v1.QuitResponse.state:type_name -> syncworker.v1.SaveState
+	0,  // 16: syncworker.v1.PlayerService.Attach:input_type -> syncworker.v1.AttachRequest
+	6,  // 17: syncworker.v1.PlayerService.Join:input_type -> syncworker.v1.JoinRequest
+	8,  // 18: syncworker.v1.PlayerService.Confirm:input_type -> syncworker.v1.ConfirmRequest
+	10, // 19: syncworker.v1.PlayerService.Save:input_type -> syncworker.v1.SaveRequest
+	12, // 20: syncworker.v1.PlayerService.Quit:input_type -> syncworker.v1.QuitRequest
+	1,  // 21: syncworker.v1.PlayerService.Attach:output_type -> syncworker.v1.AttachResponse
+	7,  // 22: syncworker.v1.PlayerService.Join:output_type -> syncworker.v1.JoinResponse
+	9,  // 23: syncworker.v1.PlayerService.Confirm:output_type -> syncworker.v1.ConfirmResponse
+	11, // 24: syncworker.v1.PlayerService.Save:output_type -> syncworker.v1.SaveResponse
+	13, // 25: syncworker.v1.PlayerService.Quit:output_type -> syncworker.v1.QuitResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_syncworker_v1_player_proto_init() }
@@ -1033,16 +1127,17 @@ func file_syncworker_v1_player_proto_init() {
 	file_syncworker_v1_player_proto_msgTypes[1].OneofWrappers = []any{
 		(*AttachResponse_Attached)(nil),
 		(*AttachResponse_SessionLost)(nil),
+		(*AttachResponse_CheckinRequested)(nil),
 		(*AttachResponse_Draining)(nil),
 	}
-	file_syncworker_v1_player_proto_msgTypes[7].OneofWrappers = []any{}
+	file_syncworker_v1_player_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncworker_v1_player_proto_rawDesc), len(file_syncworker_v1_player_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -90,6 +90,12 @@ const (
 	SaveState_SAVE_STATE_CURRENT SaveState = 1
 	// It is kept as history, as asked for with history_only.
 	SaveState_SAVE_STATE_HISTORY SaveState = 2
+	// It is on the worker's local disk and nowhere else yet, because Redis does
+	// not answer. It survives a crash of the game and of the worker, and becomes
+	// the player's current state as soon as Redis is back, unless another server
+	// has taken the player over meanwhile; then it is kept as a conflict, and the
+	// game is told session_lost if it still has the session.
+	SaveState_SAVE_STATE_PROVISIONAL SaveState = 3
 )
 
 // Enum value maps for SaveState.
@@ -98,11 +104,13 @@ var (
 		0: "SAVE_STATE_UNSPECIFIED",
 		1: "SAVE_STATE_CURRENT",
 		2: "SAVE_STATE_HISTORY",
+		3: "SAVE_STATE_PROVISIONAL",
 	}
 	SaveState_value = map[string]int32{
 		"SAVE_STATE_UNSPECIFIED": 0,
 		"SAVE_STATE_CURRENT":     1,
 		"SAVE_STATE_HISTORY":     2,
+		"SAVE_STATE_PROVISIONAL": 3,
 	}
 )
 
@@ -470,11 +478,12 @@ const file_syncworker_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"SOURCE_NEW\x10\x01\x12\x11\n" +
 	"\rSOURCE_UPDATE\x10\x02\x12\x13\n" +
-	"\x0fSOURCE_DATABASE\x10\x03*W\n" +
+	"\x0fSOURCE_DATABASE\x10\x03*s\n" +
 	"\tSaveState\x12\x1a\n" +
 	"\x16SAVE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SAVE_STATE_CURRENT\x10\x01\x12\x16\n" +
-	"\x12SAVE_STATE_HISTORY\x10\x02BAZ?github.com/syncworker/syncworker/api/syncworker/v1;syncworkerv1b\x06proto3"
+	"\x12SAVE_STATE_HISTORY\x10\x02\x12\x1a\n" +
+	"\x16SAVE_STATE_PROVISIONAL\x10\x03BAZ?github.com/syncworker/syncworker/api/syncworker/v1;syncworkerv1b\x06proto3"
 
 var (
 	file_syncworker_v1_snapshot_proto_rawDescOnce sync.Once

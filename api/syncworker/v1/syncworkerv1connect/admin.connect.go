@@ -44,6 +44,9 @@ const (
 	// AdminServiceReleaseCheckoutProcedure is the fully-qualified name of the AdminService's
 	// ReleaseCheckout RPC.
 	AdminServiceReleaseCheckoutProcedure = "/syncworker.v1.AdminService/ReleaseCheckout"
+	// AdminServiceListReleasesProcedure is the fully-qualified name of the AdminService's ListReleases
+	// RPC.
+	AdminServiceListReleasesProcedure = "/syncworker.v1.AdminService/ListReleases"
 )
 
 // AdminServiceClient is a client for the syncworker.v1.AdminService service.
@@ -58,8 +61,13 @@ type AdminServiceClient interface {
 	// ReleaseCheckout frees a player whose checkout was left behind: its server's
 	// lease has ended, or it is this worker's own and no session uses it. The
 	// data stays as it was last saved, and the old session can no longer write.
-	// FAILED_PRECONDITION while the holder is alive.
+	// FAILED_PRECONDITION while the holder is alive, unless force is set. The
+	// order is recorded in the database first; what cannot be recorded is not
+	// done.
 	ReleaseCheckout(context.Context, *v1.ReleaseCheckoutRequest) (*v1.ReleaseCheckoutResponse, error)
+	// ListReleases lists the recorded orders of ReleaseCheckout of the whole
+	// cluster, newest first.
+	ListReleases(context.Context, *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error)
 }
 
 // NewAdminServiceClient constructs a client for the syncworker.v1.AdminService service. By default,
@@ -97,6 +105,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("ReleaseCheckout")),
 			connect.WithClientOptions(opts...),
 		),
+		listReleases: connect.NewClient[v1.ListReleasesRequest, v1.ListReleasesResponse](
+			httpClient,
+			baseURL+AdminServiceListReleasesProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ListReleases")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -106,6 +120,7 @@ type adminServiceClient struct {
 	listSessions    *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
 	getCheckout     *connect.Client[v1.GetCheckoutRequest, v1.GetCheckoutResponse]
 	releaseCheckout *connect.Client[v1.ReleaseCheckoutRequest, v1.ReleaseCheckoutResponse]
+	listReleases    *connect.Client[v1.ListReleasesRequest, v1.ListReleasesResponse]
 }
 
 // GetStatus calls syncworker.v1.AdminService.GetStatus.
@@ -144,6 +159,15 @@ func (c *adminServiceClient) ReleaseCheckout(ctx context.Context, req *v1.Releas
 	return nil, err
 }
 
+// ListReleases calls syncworker.v1.AdminService.ListReleases.
+func (c *adminServiceClient) ListReleases(ctx context.Context, req *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error) {
+	response, err := c.listReleases.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminServiceHandler is an implementation of the syncworker.v1.AdminService service.
 type AdminServiceHandler interface {
 	// GetStatus tells how the worker is.
@@ -156,8 +180,13 @@ type AdminServiceHandler interface {
 	// ReleaseCheckout frees a player whose checkout was left behind: its server's
 	// lease has ended, or it is this worker's own and no session uses it. The
 	// data stays as it was last saved, and the old session can no longer write.
-	// FAILED_PRECONDITION while the holder is alive.
+	// FAILED_PRECONDITION while the holder is alive, unless force is set. The
+	// order is recorded in the database first; what cannot be recorded is not
+	// done.
 	ReleaseCheckout(context.Context, *v1.ReleaseCheckoutRequest) (*v1.ReleaseCheckoutResponse, error)
+	// ListReleases lists the recorded orders of ReleaseCheckout of the whole
+	// cluster, newest first.
+	ListReleases(context.Context, *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -191,6 +220,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("ReleaseCheckout")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceListReleasesHandler := connect.NewUnaryHandlerSimple(
+		AdminServiceListReleasesProcedure,
+		svc.ListReleases,
+		connect.WithSchema(adminServiceMethods.ByName("ListReleases")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/syncworker.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceGetStatusProcedure:
@@ -201,6 +236,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceGetCheckoutHandler.ServeHTTP(w, r)
 		case AdminServiceReleaseCheckoutProcedure:
 			adminServiceReleaseCheckoutHandler.ServeHTTP(w, r)
+		case AdminServiceListReleasesProcedure:
+			adminServiceListReleasesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -224,4 +261,8 @@ func (UnimplementedAdminServiceHandler) GetCheckout(context.Context, *v1.GetChec
 
 func (UnimplementedAdminServiceHandler) ReleaseCheckout(context.Context, *v1.ReleaseCheckoutRequest) (*v1.ReleaseCheckoutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("syncworker.v1.AdminService.ReleaseCheckout is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ListReleases(context.Context, *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("syncworker.v1.AdminService.ListReleases is not implemented"))
 }

@@ -65,7 +65,9 @@ type PlayerServiceClient interface {
 	// Save hands in the data of a player who stays.
 	Save(context.Context, *v1.SaveRequest) (*v1.SaveResponse, error)
 	// Quit ends a session, with the player's final data. It is idempotent: the
-	// same final data twice is answered twice and stored once.
+	// same final data twice is answered twice and stored once. Answered
+	// PROVISIONAL, the session is over for the game as well; the worker gives the
+	// player back as soon as it can.
 	Quit(context.Context, *v1.QuitRequest) (*v1.QuitResponse, error)
 }
 
@@ -183,7 +185,9 @@ type PlayerServiceHandler interface {
 	// Save hands in the data of a player who stays.
 	Save(context.Context, *v1.SaveRequest) (*v1.SaveResponse, error)
 	// Quit ends a session, with the player's final data. It is idempotent: the
-	// same final data twice is answered twice and stored once.
+	// same final data twice is answered twice and stored once. Answered
+	// PROVISIONAL, the session is over for the game as well; the worker gives the
+	// player back as soon as it can.
 	Quit(context.Context, *v1.QuitRequest) (*v1.QuitResponse, error)
 }
 
