@@ -42,7 +42,7 @@ func (st *step) setJoin(e handoff.Join) {
 // startWait sends the first claim, and with it the database read: during a
 // handoff the read costs nothing, and a fresh login needs it anyway.
 func (st *step) startWait() {
-	st.s.wait = &wait{}
+	st.s.wait, st.s.listed = &wait{}, false
 	st.claim()
 	st.read()
 }
@@ -53,6 +53,7 @@ func (st *step) claim() {
 	enlist := !st.s.wait.enlisted
 	st.s.wait = copied(st.s.wait, func(w *wait) {
 		w.attempt, w.again, w.enlisted, w.polled, w.leaseSeen, w.allowing = attempt, false, true, false, false, false
+		w.over, w.doubt, w.leaseRead = handoff.Holder{}, false, 0
 	})
 	st.s.phase = PhaseClaiming
 	st.do(handoff.Claim{Attempt: attempt, Enlist: enlist, Floor: st.s.wait.floor})
@@ -106,13 +107,16 @@ func (st *step) held(holder handoff.Holder) {
 		w.obstacle, w.problem = handoff.ReasonHeld, nil
 	})
 	st.stayWaiting(func() {
-		if st.s.wait.again {
+		switch {
+		case st.s.wait.again:
 			st.claim()
-			return
-		}
-		if !st.s.wait.watching {
-			st.s.wait = copied(st.s.wait, func(w *wait) { w.watching = true })
+		case st.s.wait.stealing:
+			st.takeOver()
+		case !st.s.wait.watching:
+			st.hold(func(w *wait) { w.watching = true })
 			st.do(handoff.Watch{Key: handoff.KeyCheckout})
+		default:
+			st.readLease()
 		}
 	})
 }
@@ -166,6 +170,8 @@ func (st *step) onLeaseChecked(e handoff.LeaseChecked) {
 		// the settle period to say so.
 		st.hold(func(w *wait) { w.unknownSince, w.enlisted = st.at, false })
 		st.stayWaiting(func() { st.setTimer(handoff.TimerLook, st.config.Settle) })
+	case st.s.wait.over.Server != "":
+		st.claimOver()
 	default:
 		st.hold(func(w *wait) { w.leaseSeen = true })
 		st.claimUnknown()
@@ -239,7 +245,7 @@ func (st *step) onLook(e handoff.Look) {
 // player may be gone, and data_update may be older than the database was when
 // it was read.
 func (st *step) redisMayHaveForgotten() {
-	st.hold(func(w *wait) { w.enlisted, w.read.stale = false, true })
+	st.hold(func(w *wait) { w.enlisted, w.read.stale, w.doubt = false, true, true })
 }
 
 // onCancelJoin withdraws a join. A grant that nobody received is given back:
@@ -259,6 +265,10 @@ func (st *step) onCancelJoin(e handoff.CancelJoin) {
 // onDeadline ends the wait with the reason that stood in the way last.
 func (st *step) onDeadline() {
 	if st.s.join == nil || st.at.Before(st.s.join.deadline) {
+		return
+	}
+	if st.maySteal() {
+		st.steal()
 		return
 	}
 	refusal := &handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry}
@@ -313,17 +323,26 @@ func (st *step) abandon() {
 		st.startWrite(&write{kind: writeSweep})
 		return
 	}
-	st.do(handoff.Delist{})
+	st.delist()
 	st.toAbsent()
 }
 
 // endWait drops the wait and what it had set up around the player.
 func (st *step) endWait() {
+	st.unwatch()
+	st.do(handoff.StopTimer{Timer: handoff.TimerLook})
+	st.s.wait = nil
+}
+
+// unwatch ends the subscriptions of a wait.
+func (st *step) unwatch() {
 	if st.s.wait.watching {
 		st.do(handoff.Unwatch{Key: handoff.KeyCheckout})
 	}
-	st.do(handoff.StopTimer{Timer: handoff.TimerLook})
-	st.s.wait = nil
+	if st.s.wait.watched != "" {
+		st.do(handoff.Unwatch{Key: handoff.KeyLease})
+	}
+	st.hold(func(w *wait) { w.watching, w.watched = false, "" })
 }
 
 // toAbsent enters the phase without a session, from which a waiting join

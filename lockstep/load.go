@@ -21,12 +21,13 @@ func (st *step) granted(e handoff.Claimed) {
 	if st.s.wait.polled && st.s.wait.watching {
 		st.note(handoff.NoteSafetyPoll, "")
 	}
-	if st.s.wait.watching {
-		st.do(handoff.Unwatch{Key: handoff.KeyCheckout})
+	if e.TakenOver {
+		st.tookOver(e.Fence)
 	}
+	st.unwatch()
 	st.do(handoff.StopTimer{Timer: handoff.TimerLook})
 	st.hold(func(w *wait) {
-		w.watching, w.unsure, w.granted, w.update = false, false, e.Attempt, e.Update
+		w.unsure, w.granted, w.update = false, e.Attempt, e.Update
 		w.obstacle, w.problem = 0, nil
 	})
 	st.s.session = &session{fence: e.Fence, since: st.at}
@@ -57,6 +58,10 @@ func (st *step) startOver() {
 }
 
 func (st *step) onNewestRead(e handoff.NewestRead) {
+	if st.s.adopting != nil {
+		st.readForAdoption(e)
+		return
+	}
 	if st.s.wait == nil || e.Attempt != st.s.wait.read.attempt {
 		return
 	}

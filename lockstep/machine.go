@@ -33,6 +33,12 @@ const (
 	lastRetry  = 5 * time.Second
 	// lastStoreRetry is larger: a database that is away comes back slowly.
 	lastStoreRetry = 30 * time.Second
+	// leaseMargin is how long after the end of a lease it is looked at again.
+	leaseMargin = 10 * time.Millisecond
+	// petitionPause is the least time between two petitions of one join.
+	petitionPause = time.Second
+	// stealTime is what a join may take beyond its deadline to steal.
+	stealTime = 5 * time.Second
 )
 
 // ErrConfig is returned by New for values that cannot work.
@@ -56,6 +62,12 @@ type Config struct {
 	// Remember is how long an ended session is remembered for repeated and
 	// late calls. Zero means DefaultRemember.
 	Remember time.Duration
+	// Petitions is sync.lockstep.petitions: a join that waits asks the holder
+	// to hurry.
+	Petitions bool
+	// Steal is sync.on_timeout = "steal": a join whose wait is over takes the
+	// player from a holder that lives.
+	Steal bool
 }
 
 // Machine is the LOCKSTEP mode. It implements handoff.Machine and has no state
@@ -137,6 +149,14 @@ func (st *step) take(event handoff.Event) {
 		st.onClaimed(e)
 	case handoff.LeaseChecked:
 		st.onLeaseChecked(e)
+	case handoff.LeaseRead:
+		st.onLeaseRead(e)
+	case handoff.Adopt:
+		st.onAdopt(e)
+	case handoff.Petitioned:
+		st.onPetitioned(e)
+	case handoff.Spooled:
+		st.onSpooled(e)
 	case handoff.NewestRead:
 		st.onNewestRead(e)
 	case handoff.Written:
@@ -148,7 +168,7 @@ func (st *step) take(event handoff.Event) {
 	case handoff.TimerFired:
 		st.onTimer(e.Timer)
 	case handoff.Verify:
-		st.onVerify()
+		st.onVerify(e)
 	}
 }
 

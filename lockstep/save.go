@@ -136,7 +136,11 @@ func (st *step) onQuit(e handoff.Quit) {
 			return
 		}
 		// The same again, because the answer is late or got lost.
-		st.s.write = copied(st.s.write, func(w *write) { w.requests = with(w.requests, e.Request) })
+		if st.s.write.spooled {
+			st.reply(e.Request, receiptFor(st.s.write.snapshot, handoff.StateProvisional))
+		} else {
+			st.s.write = copied(st.s.write, func(w *write) { w.requests = with(w.requests, e.Request) })
+		}
 		st.onRetry()
 	default:
 		st.reply(e.Request, &handoff.Refusal{Reason: handoff.ReasonNotConfirmed})
@@ -157,7 +161,7 @@ func (st *step) quitUnconfirmed(e handoff.Quit) {
 func (st *step) quit(e handoff.Quit) {
 	requests := []handoff.RequestID{e.Request}
 	if e.Capture == nil {
-		st.release(requests, nil)
+		st.leave(requests, nil)
 		return
 	}
 	sequence := st.sequenceOf(e.Capture)
@@ -165,7 +169,7 @@ func (st *step) quit(e handoff.Quit) {
 		// The newer capture is stored already; the player leaves all the same.
 		refusal := &handoff.Refusal{Reason: handoff.ReasonSuperseded}
 		st.refuseCapture(0, e.Capture, sequence, refusal)
-		st.release(requests, refusal)
+		st.leave(requests, refusal)
 		return
 	}
 	st.tried(sequence)

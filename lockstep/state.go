@@ -81,6 +81,14 @@ type State struct {
 	deferred []handoff.Event
 	// unstored snapshots are owed to the database, oldest first.
 	unstored []owed
+	// spooled are the entries on the local disk that are still needed there.
+	spooled []spooled
+	// adopting is how far the session's adoption has come.
+	// Invariant: non-nil exactly while the write under way is writeAdopt.
+	adopting *adopting
+	// listed: server_checkouts keeps the player until the database has all
+	// that is owed to it, so that the next start would find what is missing.
+	listed bool
 	// safe is the newest version that the database is known to have as current.
 	safe handoff.Version
 	// ended remembers the session before, for repeated and late calls.
@@ -124,6 +132,22 @@ type wait struct {
 	unknownSince time.Time
 	// leaseSeen: our own lease was there after unknown was answered.
 	leaseSeen bool
+	// leaseRead is the number of the reading of the holder's lease that is
+	// under way; watched is whose lease is watched.
+	leaseRead uint64
+	watched   handoff.ServerID
+	// incarnation is the holder's worker as its lease named it last.
+	incarnation string
+	// petitioned is whom we asked to hurry, and when.
+	petitioned   handoff.Holder
+	petitionedAt time.Time
+	// over is the holder that the take-over under way is about.
+	over handoff.Holder
+	// doubt: Redis may have lost its memory since the last claim was sent, so
+	// that a lease that was missing proves nothing.
+	doubt bool
+	// stealing: the deadline has passed and the player is taken all the same.
+	stealing bool
 	// allowing: the claim under way may create a fence. Its grant counts only
 	// once our lease was seen again after it.
 	allowing bool
@@ -167,6 +191,13 @@ type session struct {
 	// unverified counts the verifications without an answer in a row; one is
 	// still owed then.
 	unverified int
+	// suspect: our lease had ended while Redis stayed up, and nothing has
+	// proved since that nobody took the session over (rule R7).
+	suspect bool
+	// pending is accepted here and on the local disk, and Redis does not have
+	// it yet; nil when Redis has everything. Replays counts the attempts.
+	pending *handoff.Snapshot
+	replays int
 }
 
 type writeKind uint8
@@ -177,6 +208,7 @@ const (
 	writeRelease
 	writeVerify
 	writeSweep
+	writeAdopt
 )
 
 type write struct {
@@ -188,6 +220,10 @@ type write struct {
 	// resumes and failures bound and pace repetition.
 	resumes, failures int
 	snapshot          *handoff.Snapshot
+	// spooling: the local disk owes an answer; spooled: it has the snapshot.
+	spooling, spooled bool
+	// problem is why Redis did not take it, while spooling.
+	problem *handoff.Refusal
 	// requests to answer when it is done.
 	requests []handoff.RequestID
 	// refusal answers them instead of a receipt, and late callers afterwards;
@@ -201,9 +237,27 @@ type owed struct {
 	as       handoff.StoredAs
 	requests []handoff.RequestID
 	receipt  *handoff.Receipt
-	// waiting for TimerStore after a failure; otherwise a Store is under way.
-	waiting  bool
+	// waiting for TimerStore after a failure, or spooling because of one;
+	// otherwise a Store is under way.
+	waiting, spooling bool
+	// problem is why the database did not take it, while spooling.
+	problem  *handoff.Refusal
 	failures int
+}
+
+// spooled names an entry of the local spool.
+type spooled struct {
+	id      handoff.SnapshotID
+	version handoff.Version
+}
+
+// adopting gathers what a session of an earlier incarnation goes on from.
+type adopting struct {
+	// confirmed: Redis knows the session; update is what it has of its data.
+	confirmed bool
+	update    *handoff.Snapshot
+	read      read
+	failures  int
 }
 
 // ended is what is remembered of a session that is over.

@@ -13,7 +13,7 @@ func (st *step) owe(snapshot *handoff.Snapshot, as handoff.StoredAs, requests []
 	if as == handoff.AsCurrent {
 		// One that failed before has been answered as failed, and this one is
 		// newer: there is no need to go on with it.
-		kept = slices.DeleteFunc(slices.Clone(kept), func(o owed) bool { return o.waiting })
+		kept = slices.DeleteFunc(slices.Clone(kept), func(o owed) bool { return o.waiting && o.as == handoff.AsCurrent })
 	}
 	st.s.unstored = with(kept, owed{snapshot: snapshot, as: as, requests: requests, receipt: receipt})
 	st.do(handoff.Store{Snapshot: snapshot, As: as})
@@ -49,13 +49,18 @@ func (st *step) whenSafe(requests []handoff.RequestID, receipt *handoff.Receipt)
 	}
 }
 
-// joinOwed lets requests wait for the version that is owed; false when it is not.
+// joinOwed lets requests wait for the version that is owed, or answers them when
+// the local disk has it; false when it is not owed.
 func (st *step) joinOwed(requests []handoff.RequestID, version handoff.Version) bool {
 	at := slices.IndexFunc(st.s.unstored, func(o owed) bool {
 		return o.as == handoff.AsCurrent && o.snapshot.Version == version
 	})
 	if at < 0 {
 		return false
+	}
+	if o := st.s.unstored[at]; st.onDisk(o.snapshot.ID) {
+		st.replyAll(requests, o.receipt)
+		return true
 	}
 	st.changeOwed(at, func(o *owed) {
 		o.requests = append(slices.Clone(o.requests), requests...)
@@ -73,7 +78,7 @@ func (st *step) changeOwed(at int, change func(*owed)) {
 }
 
 func (st *step) onStored(e handoff.Stored) {
-	at := slices.IndexFunc(st.s.unstored, func(o owed) bool { return o.snapshot.ID == e.ID && !o.waiting })
+	at := slices.IndexFunc(st.s.unstored, func(o owed) bool { return o.snapshot.ID == e.ID && !o.waiting && !o.spooling })
 	if at < 0 {
 		return
 	}
@@ -82,7 +87,8 @@ func (st *step) onStored(e handoff.Stored) {
 		st.storeFailed(at, e.Err)
 		return
 	}
-	st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
+	st.settled(at)
+	st.unspool(func(s spooled) bool { return s.id == o.snapshot.ID })
 	if e.Conflict && o.as == handoff.AsCurrent {
 		st.conflict(o)
 		return
@@ -92,8 +98,18 @@ func (st *step) onStored(e handoff.Stored) {
 		return
 	}
 	st.isSafe(o.snapshot.Version)
+	st.unspoolUpTo(o.snapshot.Version)
 	if !st.owesNewer(o.snapshot.Version) {
 		st.do(handoff.Expire{Version: o.snapshot.Version})
+	}
+}
+
+// settled drops what is owed no more, and with the last of it the player from
+// the list that the next start would look at.
+func (st *step) settled(at int) {
+	st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
+	if st.s.listed && st.s.session == nil && st.s.wait == nil {
+		st.delist()
 	}
 }
 
@@ -113,19 +129,36 @@ func (st *step) owesNewer(version handoff.Version) bool {
 	})
 }
 
-// storeFailed answers that nothing was promised. The newest current snapshot
-// stays in Redis without an expiry and is tried again; others are let go.
+// storeFailed takes the snapshot to the local disk, which is the second copy
+// that the answer needs (rule R5). What a game asked to keep as history is left
+// to the game to repeat.
 func (st *step) storeFailed(at int, err error) {
 	o := st.s.unstored[at]
 	refusal, final := refused(err, handoff.ReasonDatabase)
-	st.replyAll(o.requests, refusal)
-	if final || o.as != handoff.AsCurrent || st.owesNewer(o.snapshot.Version) {
-		st.s.unstored = slices.Delete(slices.Clone(st.s.unstored), at, at+1)
+	switch {
+	case final || (o.as == handoff.AsHistory && len(o.requests) > 0):
+		st.replyAll(o.requests, refusal)
+		st.settled(at)
+	case st.onDisk(o.snapshot.ID):
+		st.replyAll(o.requests, o.receipt)
+		st.storeLater(at, err)
+	default:
+		st.changeOwed(at, func(o *owed) { o.spooling, o.problem = true, refusal })
+		st.do(handoff.Spool{Entry: handoff.SpoolEntry{Snapshot: o.snapshot, As: o.as, Accepted: true}})
+	}
+}
+
+// storeLater lets the snapshot wait for its next attempt; it stays in Redis
+// without an expiry until then. One that a newer one follows is let go.
+func (st *step) storeLater(at int, err error) {
+	o := st.s.unstored[at]
+	if o.as == handoff.AsCurrent && st.owesNewer(o.snapshot.Version) {
+		st.settled(at)
 		return
 	}
 	st.note(handoff.NoteStoreRetry, err.Error())
 	st.changeOwed(at, func(o *owed) {
-		o.requests, o.waiting = nil, true
+		o.requests, o.waiting, o.spooling, o.problem = nil, true, false, nil
 		o.failures++
 	})
 	st.setTimer(handoff.TimerStore, backoff(o.failures+1, lastStoreRetry))

@@ -55,10 +55,38 @@ func (p *player) event(verb string, a *args) (handoff.Event, error) {
 			}
 		}
 	case "verify":
-		return handoff.Verify{}, nil
+		return handoff.Verify{Suspect: a.has("suspect")}, nil
+	default:
+		return p.newerEvent(verb, a)
 	}
 	return nil, fmt.Errorf("unknown event")
 }
+
+func (p *player) newerEvent(verb string, a *args) (handoff.Event, error) {
+	switch verb {
+	case "holder-lease":
+		read := handoff.LeaseRead{Attempt: a.number("attempt", p.holderLease), Present: a.has("present")}
+		read.Incarnation, read.Left = a.text("incarnation"), a.duration("left", 0)
+		if a.has("failed") {
+			read.Err = errBroken
+		}
+		a.has("absent")
+		return read, nil
+	case "petitioned":
+		return handoff.Petitioned{By: handoff.ServerID(a.text("by")), Fence: handoff.Fence(a.number("fence", 0))}, nil
+	case "adopt":
+		return handoff.Adopt{Session: a.session(), Name: a.text("name")}, nil
+	case "spooled":
+		spooled := handoff.Spooled{ID: snapshotID(a.text("id"))}
+		if a.has("failed") {
+			spooled.Err = errFull
+		}
+		return spooled, nil
+	}
+	return nil, fmt.Errorf("unknown event")
+}
+
+var keyNames = [...]string{handoff.KeyCheckout: "checkout", handoff.KeyLease: "lease"}
 
 var timerNames = [...]string{
 	handoff.TimerDeadline: "deadline",
@@ -114,6 +142,7 @@ func (p *player) claimed(a *args) (handoff.Event, error) {
 	switch {
 	case a.has("granted"):
 		claimed.Outcome, claimed.Fence = handoff.ClaimGranted, handoff.Fence(a.number("fence", 0))
+		claimed.TakenOver = a.has("taken")
 		if a.has("update") {
 			claimed.Update = parseSnapshot(a.text("update"))
 		}
@@ -155,6 +184,9 @@ func (p *player) written(a *args) (handoff.Event, error) {
 	switch {
 	case a.has("done"):
 		written.Outcome = handoff.WriteDone
+		if a.has("update") {
+			written.Update = parseSnapshot(a.text("update"))
+		}
 	case a.has("fenced"):
 		written.Outcome = handoff.WriteFenced
 		written.Holder = handoff.Holder{Server: handoff.ServerID(a.text("by")), Fence: handoff.Fence(a.number("fence", 0))}
@@ -222,7 +254,8 @@ func (p *player) describe(action handoff.Action) string {
 	case handoff.Claim:
 		p.claim = a.Attempt
 		return "claim" + flagged(a.Enlist, " enlist") + flagged(a.AllowUnknown, " allow-unknown") +
-			flagged(a.Floor != 0, " floor="+a.Floor.String())
+			flagged(a.Floor != 0, " floor="+a.Floor.String()) +
+			flagged(a.Over.Server != "", fmt.Sprintf(" over=%s/%s", a.Over.Server, a.Over.Fence))
 	case handoff.CheckLease:
 		p.lease = a.Attempt
 		return "check lease"
@@ -240,7 +273,10 @@ func (p *player) describe(action handoff.Action) string {
 		return fmt.Sprintf("release fence=%d", a.Fence)
 	case handoff.Resume:
 		p.op = a.Op
-		return fmt.Sprintf("resume fence=%d", a.Fence)
+		return fmt.Sprintf("resume fence=%d", a.Fence) + flagged(a.Strict, " strict") + flagged(a.Load, " load")
+	case handoff.ReadLease:
+		p.holderLease = a.Attempt
+		return "read lease of " + string(a.Server)
 	case handoff.Sweep:
 		p.op = a.Op
 		return "sweep"
@@ -264,9 +300,18 @@ func describePlain(action handoff.Action) string {
 	case handoff.Delist:
 		return "delist"
 	case handoff.Watch:
-		return "watch checkout"
+		return "watch " + keyNames[a.Key] + flagged(a.Server != "", " of "+string(a.Server))
 	case handoff.Unwatch:
-		return "unwatch checkout"
+		return "unwatch " + keyNames[a.Key]
+	case handoff.Petition:
+		return fmt.Sprintf("petition to=%s fence=%s", a.To, a.Fence)
+	case handoff.AskCheckIn:
+		return fmt.Sprintf("ask check-in fence=%d by=%s", a.Session.Fence, a.By)
+	case handoff.Spool:
+		return fmt.Sprintf("spool %v %s", a.Entry.As, describeSnapshot(a.Entry.Snapshot)) +
+			flagged(a.Entry.Accepted, " accepted") + flagged(a.Entry.Final, " final")
+	case handoff.Unspool:
+		return fmt.Sprintf("unspool s%d", a.ID[15])
 	case handoff.TellLost:
 		return fmt.Sprintf("tell lost fence=%d new-holder=%q", a.Session.Fence, a.NewHolder)
 	case handoff.Note:
@@ -288,7 +333,9 @@ func describeResult(result handoff.Result) string {
 		}
 		return text
 	case *handoff.Receipt:
-		state := map[handoff.SaveState]string{handoff.StateCurrent: "current", handoff.StateHistory: "history"}[r.State]
+		state := map[handoff.SaveState]string{
+			handoff.StateCurrent: "current", handoff.StateHistory: "history", handoff.StateProvisional: "provisional",
+		}[r.State]
 		return fmt.Sprintf("%s s%d %v", state, r.Snapshot[15], r.Version)
 	case handoff.Accepted:
 		return "accepted"

@@ -70,6 +70,10 @@ func play(t *testing.T, transcript []byte) []byte {
 		case line == "" || strings.HasPrefix(line, "#"):
 			fmt.Fprintln(&out, line)
 			continue
+		case strings.HasPrefix(line, "config "):
+			p.configure(t, strings.Fields(line)[1:])
+			fmt.Fprintln(&out, line)
+			continue
 		}
 		fmt.Fprintln(&out, line)
 		answers, err := p.step(line)
@@ -89,9 +93,9 @@ type player struct {
 	state   handoff.State
 	start   time.Time
 	now     time.Time
-	// last holds the number of the last claim, read, lease check and write, so
-	// that a transcript need not repeat them.
-	claim, read, lease, op uint64
+	// last holds the number of the last claim, read, lease check, reading of
+	// another's lease and write, so that a transcript need not repeat them.
+	claim, read, lease, holderLease, op uint64
 }
 
 var (
@@ -112,6 +116,27 @@ func newPlayer(t *testing.T) *player {
 	t.Helper()
 	machine := newMachine(t)
 	return &player{machine: machine, state: machine.Start(steve), start: start, now: start}
+}
+
+// configure makes the machine anew with options switched on, before any event.
+func (p *player) configure(t *testing.T, options []string) {
+	t.Helper()
+	config := lockstep.Config{Server: "a", Settle: settle}
+	for _, option := range options {
+		switch option {
+		case "petitions":
+			config.Petitions = true
+		case "steal":
+			config.Steal = true
+		default:
+			t.Fatalf("unknown option %q", option)
+		}
+	}
+	machine, err := lockstep.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.machine, p.state = machine, machine.Start(steve)
 }
 
 // step takes one line: "[@time] verb args".
@@ -206,4 +231,7 @@ func (a *args) session() handoff.SessionID {
 	return handoff.SessionID{Player: steve, Fence: handoff.Fence(a.number("fence", 0))}
 }
 
-var errBroken = errors.New("broken")
+var (
+	errBroken = errors.New("broken")
+	errFull   = errors.New("disk full")
+)

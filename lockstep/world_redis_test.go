@@ -1,6 +1,10 @@
 package lockstep_test
 
-import "github.com/syncworker/syncworker/internal/handoff"
+import (
+	"time"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
 
 // runRedis performs one script as its header promises it and returns the
 // answer; nil where nobody waits for one.
@@ -11,6 +15,9 @@ func (w *world) runRedis(s *server, action handoff.Action) handoff.Event {
 		return w.runClaim(s, a)
 	case handoff.CheckLease:
 		return handoff.LeaseChecked{Attempt: a.Attempt, Present: r.leases[s.id]}
+	case handoff.ReadLease:
+		// Both workers live, so a lease is missing only after Redis forgot.
+		return handoff.LeaseRead{Attempt: a.Attempt, Present: r.leases[a.Server], Left: 10 * time.Second}
 	case handoff.Update:
 		return w.runUpdate(s, a.Op, a.Snapshot, false)
 	case handoff.CheckIn:
@@ -22,7 +29,7 @@ func (w *world) runRedis(s *server, action handoff.Action) handoff.Event {
 			return handoff.Written{Op: a.Op, Outcome: handoff.WriteFenced, Holder: w.holder()}
 		}
 		r.fence, r.checkout = a.Fence, s.id
-		return handoff.Written{Op: a.Op, Outcome: handoff.WriteDone}
+		return handoff.Written{Op: a.Op, Outcome: handoff.WriteDone, Update: r.update}
 	case handoff.Sweep:
 		if r.checkout == s.id {
 			w.free()
@@ -42,15 +49,16 @@ func (w *world) runClaim(s *server, a handoff.Claim) handoff.Event {
 	if w.now.Before(s.settled) {
 		return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimSettling, Until: s.settled}
 	}
-	if r.fence == 0 && !a.AllowUnknown {
+	over := a.Over.Server != "" && a.Over == w.holder()
+	if r.fence == 0 && !a.AllowUnknown && !over {
 		return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimUnknown}
 	}
-	if r.checkout != "" && r.checkout != s.id {
+	if r.checkout != "" && r.checkout != s.id && !over {
 		return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimHeld, Holder: w.holder()}
 	}
 	r.fence = max(r.fence+1, handoff.Fence(w.now.Sub(start)/1e3)+1, a.Floor+1)
 	r.checkout = s.id
-	return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimGranted, Fence: r.fence, Update: r.update}
+	return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimGranted, Fence: r.fence, Update: r.update, TakenOver: over}
 }
 
 func (w *world) runUpdate(s *server, op uint64, snapshot *handoff.Snapshot, checkIn bool) handoff.Event {
@@ -126,6 +134,10 @@ func failed(action handoff.Action) handoff.Event {
 		return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimFailed, Err: errLost}
 	case handoff.CheckLease:
 		return handoff.LeaseChecked{Attempt: a.Attempt, Err: errLost}
+	case handoff.ReadLease:
+		return handoff.LeaseRead{Attempt: a.Attempt, Err: errLost}
+	case handoff.Spool:
+		return handoff.Spooled{ID: a.Entry.Snapshot.ID, Err: errLost}
 	case handoff.Update:
 		return handoff.Written{Op: a.Op, Outcome: handoff.WriteFailed, Err: errLost}
 	case handoff.CheckIn:
@@ -150,7 +162,7 @@ func (w *world) runLane(s *server, lane int) {
 	action := s.lanes[lane][0]
 	s.lanes[lane] = s.lanes[lane][1:]
 	chance := w.rnd.IntN(w.loss)
-	if !w.calm && chance == 0 { // It never got there.
+	if _, removal := action.(handoff.Unspool); !w.calm && chance == 0 && !removal { // It never got there.
 		w.answer(s, failed(action))
 		return
 	}
@@ -164,10 +176,15 @@ func (w *world) runLane(s *server, lane int) {
 		event = read
 	case handoff.Store:
 		event = w.runStore(a)
+	case handoff.Spool:
+		s.spool[a.Entry.Snapshot.ID] = true
+		event = handoff.Spooled{ID: a.Entry.Snapshot.ID}
+	case handoff.Unspool:
+		delete(s.spool, a.ID)
 	default:
 		event = w.runRedis(s, action)
 	}
-	if !w.calm && chance == 1 && event != nil { // It did, its answer did not.
+	if _, disk := action.(handoff.Spool); !w.calm && chance == 1 && event != nil && !disk { // It did, its answer did not.
 		event = failed(action)
 	}
 	w.answer(s, event)

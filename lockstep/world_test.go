@@ -27,6 +27,8 @@ type world struct {
 	broken []string
 	// acknowledged is the newest version that a game heard CURRENT for.
 	acknowledged handoff.Version
+	// acknowledgedID is its snapshot.
+	acknowledgedID handoff.SnapshotID
 	// unchecked: the delivery that follows was not compared with the database.
 	unchecked bool
 	requests  handoff.RequestID
@@ -55,8 +57,8 @@ type server struct {
 	id      handoff.ServerID
 	state   handoff.State
 	machine *lockstep.Machine
-	// lanes hold the operations under way: Redis, reads, stores.
-	lanes   [3][]handoff.Action
+	// lanes hold the operations under way: Redis, reads, stores, the spool.
+	lanes   [4][]handoff.Action
 	answers []handoff.Event
 	hints   []handoff.Event
 	timers  map[handoff.Timer]time.Time
@@ -66,6 +68,8 @@ type server struct {
 	noticeBy time.Time
 	// ghosts: the sweeper still has to look for checkouts without a session.
 	ghosts bool
+	// spool is what is on this server's disk.
+	spool map[handoff.SnapshotID]bool
 	// waiting requests of the game, and the session it believes in.
 	waiting   map[handoff.RequestID]handoff.Event
 	session   handoff.SessionID
@@ -87,7 +91,7 @@ func newWorld(machine *lockstep.Machine, other *lockstep.Machine, seed uint64) *
 	for id, m := range map[handoff.ServerID]*lockstep.Machine{"a": machine, "b": other} {
 		w.servers = append(w.servers, &server{
 			id: id, machine: m, state: m.Start(steve), timers: map[handoff.Timer]time.Time{},
-			waiting: map[handoff.RequestID]handoff.Event{},
+			waiting: map[handoff.RequestID]handoff.Event{}, spool: map[handoff.SnapshotID]bool{},
 		})
 		w.redis.leases[id] = true
 	}
@@ -127,6 +131,15 @@ func (w *world) perform(s *server, action handoff.Action) {
 		s.lanes[1] = append(s.lanes[1], a)
 	case handoff.Store:
 		s.lanes[2] = append(s.lanes[2], a)
+	case handoff.Spool, handoff.Unspool:
+		s.lanes[3] = append(s.lanes[3], a)
+	case handoff.AskCheckIn:
+	case handoff.Petition:
+		for _, other := range w.servers {
+			if other.id == a.To && w.rnd.IntN(2) == 0 { // Petitions get lost.
+				other.answers = append(other.answers, handoff.Petitioned{By: s.id, Fence: a.Fence})
+			}
+		}
 	case handoff.Watch:
 		s.watches++
 		s.hints = append(s.hints, handoff.Look{Cause: handoff.LookReady})
@@ -165,7 +178,7 @@ func (w *world) replied(s *server, a handoff.Reply) {
 		if r.State == handoff.StateCurrent && !r.Version.IsZero() {
 			w.checkDurable(r)
 			if r.Version.Compare(w.acknowledged) > 0 {
-				w.acknowledged = r.Version
+				w.acknowledged, w.acknowledgedID = r.Version, r.Snapshot
 			}
 		}
 	case handoff.Accepted:
@@ -209,14 +222,26 @@ func (w *world) checkDelivery(grant *handoff.Grant) {
 	}
 }
 
-// checkDurable is rule R5: what is answered as current is in the database.
+// checkDurable is rule R5: what is answered as current is in the database, or on
+// a disk.
 func (w *world) checkDurable(receipt *handoff.Receipt) {
 	for _, r := range w.rows {
 		if r.as == handoff.AsCurrent && r.snapshot.Version == receipt.Version {
 			return
 		}
 	}
-	w.violation("L6: %v acknowledged, not in the database", receipt.Version)
+	if !w.onDisk(receipt.Snapshot) {
+		w.violation("L6: %v acknowledged, neither in the database nor on disk", receipt.Version)
+	}
+}
+
+func (w *world) onDisk(id handoff.SnapshotID) bool {
+	for _, s := range w.servers {
+		if s.spool[id] {
+			return true
+		}
+	}
+	return false
 }
 
 // checkExclusion is law L4.

@@ -16,6 +16,7 @@ var writePhases = [...]Phase{
 	writeRelease: PhaseReleasing,
 	writeVerify:  PhaseVerifying,
 	writeSweep:   PhaseReleasing,
+	writeAdopt:   PhaseVerifying,
 }
 
 // startWrite makes w the operation that the player waits for.
@@ -34,8 +35,10 @@ func (st *step) send() {
 	switch {
 	case w.kind == writeSweep:
 		st.do(handoff.Sweep{Op: op})
+	case w.kind == writeAdopt:
+		st.do(handoff.Resume{Op: op, Fence: st.s.session.fence, Strict: true, Load: true})
 	case w.resuming || w.kind == writeVerify:
-		st.do(handoff.Resume{Op: op, Fence: st.s.session.fence})
+		st.do(handoff.Resume{Op: op, Fence: st.s.session.fence, Strict: st.s.session.suspect})
 	case w.kind == writeUpdate:
 		st.do(handoff.Update{Op: op, Snapshot: w.snapshot})
 	case w.kind == writeCheckIn:
@@ -53,6 +56,18 @@ func (st *step) release(requests []handoff.RequestID, refusal *handoff.Refusal) 
 	st.startWrite(&write{kind: writeRelease, requests: requests, refusal: refusal})
 }
 
+// leave ends a session without a capture: what was accepted while Redis was
+// away is checked in, else the checkout is given back.
+func (st *step) leave(requests []handoff.RequestID, refusal *handoff.Refusal) {
+	pending := st.s.session.pending
+	if pending == nil {
+		st.release(requests, refusal)
+		return
+	}
+	st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
+	st.startWrite(&write{kind: writeCheckIn, snapshot: pending, spooled: true, requests: requests, refusal: refusal})
+}
+
 func (st *step) onWritten(e handoff.Written) {
 	w := st.s.write
 	if w == nil || w.op == 0 || e.Op != w.op {
@@ -60,12 +75,7 @@ func (st *step) onWritten(e handoff.Written) {
 	}
 	switch e.Outcome {
 	case handoff.WriteDone:
-		if w.resuming {
-			st.s.write = copied(w, func(w *write) { w.resuming = false })
-			st.send()
-			return
-		}
-		st.writeDone()
+		st.written(e)
 	case handoff.WriteFenced:
 		st.lose(e.Holder)
 	case handoff.WriteSuperseded:
@@ -74,6 +84,23 @@ func (st *step) onWritten(e handoff.Written) {
 		st.writeForgotten()
 	case handoff.WriteFailed:
 		st.writeFailed(e.Err)
+	}
+}
+
+// written goes on after an operation that is done, which may have been a resume
+// before the write itself.
+func (st *step) written(e handoff.Written) {
+	if st.s.session != nil {
+		st.s.session = copied(st.s.session, func(s *session) { s.suspect = false })
+	}
+	switch w := st.s.write; {
+	case w.kind == writeAdopt:
+		st.adoptionConfirmed(e)
+	case w.resuming:
+		st.s.write = copied(w, func(w *write) { w.resuming = false })
+		st.send()
+	default:
+		st.writeDone()
 	}
 }
 
@@ -87,23 +114,38 @@ func (st *step) writeDone() {
 		st.stayHere()
 	case writeVerify:
 		st.s.session = copied(st.s.session, func(s *session) { s.unverified = 0 })
+		if st.s.session.pending != nil { // Redis is back: it gets what it missed.
+			st.replay()
+			return
+		}
 		st.stayHere()
 	case writeCheckIn:
-		// The checkout is gone; the data behind it was stored in the same step
-		// (law L5). The database follows.
-		st.accept(w.snapshot)
-		receipt := receiptFor(w.snapshot, handoff.StateCurrent)
-		st.owe(w.snapshot, handoff.AsCurrent, w.requests, receipt)
-		st.endSession(receipt, nil)
+		st.checkedIn(w)
 	case writeRelease, writeSweep:
 		st.released(w)
+	case writeAdopt:
 	}
+}
+
+// checkedIn ends the session: the checkout is gone, and the data behind it was
+// stored in the same step (law L5). The database follows.
+func (st *step) checkedIn(w *write) {
+	st.accept(w.snapshot)
+	receipt := receiptFor(w.snapshot, handoff.StateCurrent)
+	if w.refusal != nil {
+		st.replyAll(w.requests, w.refusal)
+		st.owe(w.snapshot, handoff.AsCurrent, nil, receipt)
+		st.endSession(nil, w.refusal)
+		return
+	}
+	st.owe(w.snapshot, handoff.AsCurrent, w.requests, receipt)
+	st.endSession(receipt, nil)
 }
 
 // released ends the session whose checkout was given back, if there was one.
 func (st *step) released(w *write) {
 	if st.s.session == nil {
-		st.do(handoff.Delist{})
+		st.delist()
 		st.toAbsent()
 		return
 	}
@@ -120,6 +162,7 @@ func (st *step) released(w *write) {
 func (st *step) accept(snapshot *handoff.Snapshot) {
 	st.s.session = copied(st.s.session, func(s *session) {
 		s.newest, s.base, s.version, s.accepted = snapshot, snapshot.Data, snapshot.Version, snapshot.Version.Sequence
+		s.pending, s.replays = nil, 0
 	})
 }
 
@@ -128,6 +171,9 @@ func (st *step) stayHere() {
 	st.s.phase = PhaseDelivered
 	if st.s.session.confirmed {
 		st.s.phase = PhasePresent
+	}
+	if st.s.session.pending != nil && st.s.session.unverified == 0 {
+		st.setTimer(handoff.TimerRetry, backoff(st.s.session.replays, lastRetry))
 	}
 	st.resumeDeferred()
 	if st.s.join == nil || st.s.write != nil {
@@ -151,10 +197,20 @@ func (st *step) endSession(receipt *handoff.Receipt, refusal *handoff.Refusal) {
 		}
 		st.setTimer(handoff.TimerForget, st.config.Remember)
 	}
-	st.s.session, st.s.write = nil, nil
-	st.do(handoff.StopTimer{Timer: handoff.TimerConfirm}, handoff.StopTimer{Timer: handoff.TimerRetry}, handoff.Delist{})
+	st.s.session, st.s.write, st.s.adopting = nil, nil, nil
+	st.do(handoff.StopTimer{Timer: handoff.TimerConfirm}, handoff.StopTimer{Timer: handoff.TimerRetry})
+	st.delist()
 	st.toAbsent()
 	st.resumeDeferred()
+}
+
+// delist takes the player off server_checkouts, once nothing is owed to the
+// database: the list is where the next start looks for what this one owed.
+func (st *step) delist() {
+	st.s.listed = st.owesNewer(handoff.Version{})
+	if !st.s.listed {
+		st.do(handoff.Delist{})
+	}
 }
 
 // lose ends a session that another one has fenced off. What it wanted to write
@@ -167,6 +223,9 @@ func (st *step) lose(holder handoff.Holder) {
 	}
 	refusal := &handoff.Refusal{Reason: handoff.ReasonSessionLost, Holder: holder.Server}
 	st.note(handoff.NoteFenced, holder.Fence.String())
+	if pending := st.s.session.pending; pending != nil && pending != w.snapshot {
+		st.keep(pending, handoff.AsConflict, refusal)
+	}
 	if w.snapshot != nil {
 		st.keep(w.snapshot, handoff.AsConflict, refusal)
 	}
@@ -185,8 +244,11 @@ func (st *step) writeSuperseded() {
 		st.keep(w.snapshot, handoff.AsHistory, refusal)
 	}
 	st.s.write = nil
+	if st.s.session.pending == w.snapshot {
+		st.s.session = copied(st.s.session, func(s *session) { s.pending, s.replays = nil, 0 })
+	}
 	if w.kind == writeCheckIn {
-		st.release(w.requests, refusal)
+		st.leave(w.requests, refusal)
 		return
 	}
 	st.replyAll(w.requests, refusal)
@@ -196,13 +258,21 @@ func (st *step) writeSuperseded() {
 // writeForgotten: nobody fenced us, Redis lost what it knew. Put it back and
 // repeat; only a release has nothing left to lose.
 func (st *step) writeForgotten() {
-	st.note(handoff.NoteForgotten, "")
 	w := st.s.write
 	if w.kind == writeRelease {
+		st.note(handoff.NoteForgotten, "")
 		st.s.write = copied(w, func(w *write) { w.kind = writeSweep })
 		st.send()
 		return
 	}
+	if st.s.session.suspect || w.resuming || w.kind == writeVerify || w.kind == writeAdopt {
+		// A resume only answers so when it was told that others may have taken
+		// the session over before Redis forgot (rule R7).
+		st.note(handoff.NoteSuspect, st.s.sessionID().String())
+		st.lose(handoff.Holder{})
+		return
+	}
+	st.note(handoff.NoteForgotten, "")
 	if w.resumes >= maxResumes {
 		st.writeFailed(errForgetful)
 		return
@@ -211,13 +281,12 @@ func (st *step) writeForgotten() {
 	st.send()
 }
 
-// writeFailed: no answer, so the write may have taken effect. Updates are given
-// back to the game, which saves again; what ends a session is repeated here
+// writeFailed: no answer, so the write may have taken effect. A snapshot goes to
+// the local disk before the game is answered; what ends a session is repeated
 // until Redis answers, because nobody else can.
 func (st *step) writeFailed(err error) {
 	w := st.s.write
 	refusal, final := refused(err, handoff.ReasonRedis)
-	st.replyAll(w.requests, refusal)
 	switch {
 	case w.kind == writeVerify:
 		st.s.write = nil
@@ -226,16 +295,29 @@ func (st *step) writeFailed(err error) {
 		st.s.session = copied(st.s.session, func(s *session) { s.unverified++ })
 		st.setTimer(handoff.TimerRetry, backoff(st.s.session.unverified, st.config.Settle/4))
 		st.stayHere()
-	case w.kind == writeUpdate, final:
+	case w.snapshot != nil && final:
+		st.replyAll(w.requests, refusal)
 		st.s.write = nil
 		st.stayHere()
+	case w.snapshot != nil && !w.spooled:
+		st.spoolWrite(refusal)
+	case w.kind == writeUpdate:
+		st.s.write = nil
+		st.s.session = copied(st.s.session, func(s *session) { s.replays++ })
+		st.stayHere()
 	default:
-		st.s.write = copied(w, func(w *write) {
-			w.op, w.resuming, w.resumes, w.requests = 0, false, 0, nil
-			w.failures++
-		})
-		st.setTimer(handoff.TimerRetry, backoff(st.s.write.failures, lastRetry))
+		st.replyAll(w.requests, refusal)
+		st.repeatLater()
 	}
+}
+
+// repeatLater lets the write wait for its next attempt.
+func (st *step) repeatLater() {
+	st.s.write = copied(st.s.write, func(w *write) {
+		w.op, w.resuming, w.resumes, w.requests = 0, false, 0, nil
+		w.failures++
+	})
+	st.setTimer(handoff.TimerRetry, backoff(st.s.write.failures, lastRetry))
 }
 
 // refused turns an error into a refusal; final means that trying the same again
@@ -251,23 +333,34 @@ func refused(err error, reason handoff.Reason) (refusal *handoff.Refusal, final 
 	}
 }
 
-// onRetry repeats a write that waits for it, or a verification still owed.
+// onRetry repeats a write that waits for it, or what is still owed to Redis.
 func (st *step) onRetry() {
+	w, s := st.s.write, st.s.session
 	switch {
-	case st.s.write != nil && st.s.write.op == 0:
-		st.send()
-	case st.s.session != nil && st.s.session.unverified > 0:
+	case w != nil && w.kind == writeAdopt && st.s.adopting.confirmed:
+		st.readAgainForAdoption()
+	case w != nil && w.op == 0:
+		if !w.spooling {
+			st.send()
+		}
+	case s == nil:
+	case s.unverified > 0:
 		// A save that is under way now may fail as well: then this comes after.
-		st.onVerify()
+		st.onVerify(handoff.Verify{})
+	case s.pending != nil && w == nil:
+		st.replay()
 	}
 }
 
 // onVerify is rule R1: after anything that Redis may have lost its memory by,
 // every live session makes sure that its checkout is still there, before
 // anybody else is granted one.
-func (st *step) onVerify() {
+func (st *step) onVerify(e handoff.Verify) {
 	if st.s.wait != nil {
 		st.redisMayHaveForgotten()
+	}
+	if e.Suspect && st.s.session != nil {
+		st.s.session = copied(st.s.session, func(s *session) { s.suspect = true })
 	}
 	switch st.s.phase {
 	case PhaseDelivered, PhasePresent:
@@ -276,12 +369,12 @@ func (st *step) onVerify() {
 		st.startOver()
 	case PhaseClaiming, PhaseSaving, PhaseVerifying:
 		// What is under way may have been answered before the loss.
-		st.deferOnce(handoff.Verify{})
+		st.deferOnce(e)
 	case PhaseCheckingIn, PhaseReleasing:
 		// What ends the session proves as much. It must not wait out the pause
 		// that an outage has led to: others may claim by then.
 		st.s.write = copied(st.s.write, func(w *write) { w.failures = 0 })
-		if st.s.write.op == 0 {
+		if st.s.write.op == 0 && !st.s.write.spooling {
 			st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
 			st.send()
 		}
@@ -313,7 +406,7 @@ func (st *step) onEnd(e handoff.End) {
 		if e.Reason != handoff.EndGameGone && e.Reason != handoff.EndGameRestarted {
 			st.do(handoff.TellLost{Session: st.s.sessionID(), Reason: refusal.Reason})
 		}
-		st.release(nil, refusal)
+		st.leave(nil, refusal)
 	case PhaseSaving, PhaseVerifying:
 		// Bound to this session: a join that comes meanwhile is not meant.
 		st.deferOnce(handoff.End{Session: st.s.sessionID(), Reason: e.Reason})
