@@ -58,10 +58,20 @@ func (st *step) adopt() {
 		st.s.write = copied(st.s.write, func(w *write) { w.op = 0 })
 		st.setTimer(handoff.TimerRetry, backoff(st.s.adopting.failures, lastRetry))
 	case a.read.err == nil && a.read.snapshot.Version.Fence > st.s.session.fence:
-		st.lose(handoff.Holder{Server: a.read.snapshot.Server, Fence: a.read.snapshot.Version.Fence})
+		st.overtaken(a.read.snapshot)
 	default:
 		st.adopted(newerOf(a.update, a.read.snapshot))
 	}
+}
+
+// overtaken ends an adoption that Redis allows and the database does not: Redis
+// has forgotten who came after this session. The checkout is given back.
+func (st *step) overtaken(by *handoff.Snapshot) {
+	refusal := &handoff.Refusal{Reason: handoff.ReasonSessionLost, Holder: by.Server}
+	st.note(handoff.NoteFenced, by.Version.String())
+	st.do(handoff.TellLost{Session: st.s.sessionID(), NewHolder: by.Server, Reason: refusal.Reason})
+	st.s.adopting = nil
+	st.release(nil, refusal)
 }
 
 // readAgainForAdoption repeats the reading that failed.

@@ -28,7 +28,19 @@
 //	  '---- releasing <-----'-- Quit without data, | done
 //	  ^      cancel, refused apply, End            |
 //	  '--------------------------------------------'
-//	any session --- fenced, conflict ---> lost
+//	any session --- fenced, conflict, forgotten while suspect ---> lost
+//	absent -------- Adopt: the game of an earlier incarnation plays on ---> verifying
+//
+// A join that waits reads the holder's lease. While it is there, the join looks
+// again at its end, and asks the holder to hurry (a petition). Once it is gone,
+// and our own is not, the player is taken over from exactly that holder at
+// exactly that fence. With Config.Steal the same is done at the join's deadline
+// although the holder lives.
+//
+// A save that Redis gives no answer to goes to the local disk and is repeated
+// until Redis answers; the game hears PROVISIONAL. So does one that the database
+// does not take, but Redis has: then the game hears CURRENT. Entries on disk are
+// removed when the database has them or a newer version of the same session.
 //
 // A grant is given back, and the join starts anew, when Redis may have forgotten
 // it before it was delivered. A join that meets an ending session of the same
@@ -48,10 +60,9 @@
 //
 // # What it does not guarantee
 //
-// The machine takes nothing over: a holder that has died keeps the player until
-// its own server's worker sweeps, or an operator releases the checkout. A save
-// that got no answer from Redis is not kept for later; the game is told and
-// saves again. A claim whose answer was lost and that Redis performs only after
+// What is on disk as PROVISIONAL and another server has taken over meanwhile is
+// kept as a conflict, for people. When the disk fails as well, the save is
+// refused and the game has to repeat it. A claim whose answer was lost and that Redis performs only after
 // it was swept leaves a checkout without a session, until the player's next
 // join on this server or its next start.
 package lockstep

@@ -222,7 +222,9 @@ func (st *step) lose(holder handoff.Holder) {
 		return
 	}
 	refusal := &handoff.Refusal{Reason: handoff.ReasonSessionLost, Holder: holder.Server}
-	st.note(handoff.NoteFenced, holder.Fence.String())
+	if holder.Fence != 0 {
+		st.note(handoff.NoteFenced, holder.Fence.String())
+	}
 	if pending := st.s.session.pending; pending != nil && pending != w.snapshot {
 		st.keep(pending, handoff.AsConflict, refusal)
 	}
