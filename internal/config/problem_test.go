@@ -206,6 +206,33 @@ func TestProblems(t *testing.T) {
 			},
 		},
 		{
+			name: "what a join does at the end", text: "sync {\n  on_timeout = \"take\"\n}",
+			want: []string{`config.hcl:2:3: sync.on_timeout = "take" is not known: want deny, steal`},
+		},
+		{
+			name: "stealing before a lease can end", text: "sync {\n  on_timeout = \"steal\"\n  wait_timeout = \"10s\"\n}",
+			want: []string{
+				`config.hcl:2:3: sync.on_timeout = "steal" needs sync.wait_timeout = "10s" to be longer than ` +
+					`sync.lockstep.lease_ttl = "10s": until then nobody knows whether the other server is dead`,
+			},
+		},
+		{
+			name: "restart window out of range", text: "shutdown {\n  restart_window = \"5s\"\n}",
+			want: []string{`config.hcl:2:3: shutdown.restart_window = "5s" is out of range: want 10s to 10m`},
+		},
+		{
+			name: "restart window shorter than a lease", text: "shutdown {\n  restart_window = \"10s\"\n}",
+			environ: []string{"SYNCWORKER_SYNC__LOCKSTEP__LEASE_TTL=11s", "SYNCWORKER_SYNC__SETTLE=5s"},
+			want: []string{
+				`config.hcl:2:3: shutdown.restart_window = "10s" must be at least sync.lockstep.lease_ttl = "11s": ` +
+					`a worker that restarts would lose its players sooner than one that crashed`,
+			},
+		},
+		{
+			name: "spool for less than two snapshots", text: "spool {\n  max_size = \"19MiB\"\n}",
+			want: []string{`config.hcl:2:3: spool.max_size = "19MiB" must be at least "20MiB", twice snapshots.max_size`},
+		},
+		{
 			name: "unknown variable", environ: []string{"SYNCWORKER_REDIS_DB=3", "OTHER=1"},
 			want: []string{"SYNCWORKER_REDIS_DB: sets no key: did you mean SYNCWORKER_REDIS__DB?"},
 		},

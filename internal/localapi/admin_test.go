@@ -22,6 +22,8 @@ func TestGetStatus(t *testing.T) {
 	b.worker.status = localapi.Status{
 		Cluster: "main", Mode: "lockstep", Version: "0.1.0", Incarnation: "i1", Started: time.Now().Add(-time.Hour), LeaseHeld: true,
 		Redis: errors.New("connection refused"), EventsReason: "CONFIG is forbidden", SettleUntil: until, Draining: true,
+		LeaseRestarting: true, LeaseSuspect: true, Breaker: localapi.BreakerOpen,
+		Spool: localapi.Spool{Entries: 3, Bytes: 4096, MaxBytes: 1 << 20, Recovering: 2},
 	}
 	b.game.setState(localapi.GameState{Open: true, Attached: true, Game: localapi.Game{Boot: "b", Platform: "bukkit", Version: "1.21.4"}})
 	b.sessions.summaries = []handoff.Summary{
@@ -41,6 +43,12 @@ func TestGetStatus(t *testing.T) {
 	}
 	if redis := status.GetRedis(); redis.GetOk() || redis.GetProblem() != "connection refused" {
 		t.Errorf("redis = %v", redis)
+	}
+	if !status.GetLeaseRestarting() || !status.GetLeaseSuspect() || status.GetDatabaseBreaker() != v1.BreakerState_BREAKER_STATE_OPEN {
+		t.Errorf("lease and breaker: %v", status)
+	}
+	if spool := status.GetSpool(); spool.GetEntries() != 3 || spool.GetBytes() != 4096 || spool.GetMaxBytes() != 1<<20 || spool.GetRecovering() != 2 {
+		t.Errorf("spool = %v", spool)
 	}
 	if database := status.GetDatabase(); !database.GetOk() || database.GetProblem() != "" {
 		t.Errorf("database = %v", database)
@@ -119,7 +127,7 @@ func TestGetCheckout(t *testing.T) {
 	}
 	b.redis.checkout = localapi.Checkout{
 		Holder: handoff.Holder{Server: "lobby", Fence: 7},
-		Lease:  &localapi.Lease{Incarnation: "i2", Host: "node-1", PID: 99, ExpiresIn: 8 * time.Second},
+		Lease:  &localapi.Lease{Incarnation: "i2", Host: "node-1", PID: 99, ExpiresIn: 8 * time.Second, Restarting: true},
 		Update: &localapi.StoredUpdate{Version: handoff.Version{Fence: 6, Sequence: 2}, Size: 4096, ExpiresIn: time.Hour},
 	}
 	b.sessions.summaries = []handoff.Summary{{Player: thePlayer, Phase: "waiting", Holder: "lobby"}}
@@ -127,7 +135,7 @@ func TestGetCheckout(t *testing.T) {
 		t.Fatalf("GetCheckout: %v", err)
 	}
 	if lease := found.GetHolderLease(); found.GetHolder() != "lobby" || found.GetFence() != 7 || lease.GetIncarnation() != "i2" ||
-		lease.GetHost() != "node-1" || lease.GetPid() != 99 || lease.GetExpiresIn().AsDuration() != 8*time.Second {
+		!lease.GetRestarting() || lease.GetHost() != "node-1" || lease.GetPid() != 99 || lease.GetExpiresIn().AsDuration() != 8*time.Second {
 		t.Errorf("checkout = %v", found)
 	}
 	if update := found.GetUpdate(); update.GetSize() != 4096 || update.GetVersion().GetFence() != 6 || update.GetExpiresIn().AsDuration() != time.Hour {
@@ -139,104 +147,6 @@ func TestGetCheckout(t *testing.T) {
 	b.redis.problem = errors.New("connection refused")
 	_, err = ask()
 	wantError(t, err, connect.CodeUnavailable, v1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE)
-}
-
-// A checkout is released only when its owner is gone for certain (law L4).
-func TestReleaseCheckout(t *testing.T) {
-	lobby, here := handoff.Holder{Server: "lobby", Fence: 7}, handoff.Holder{Server: "survival-1", Fence: 8}
-	done := handoff.Written{Outcome: handoff.WriteDone}
-	for _, test := range []struct {
-		name  string
-		redis fakeRedis
-		local string
-		// code 0 means released.
-		code   connect.Code
-		reason v1.ErrorReason
-		holder string
-	}{
-		{name: "of a dead server", redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby}, leased: true, settled: true, written: done}},
-		{
-			name: "of a dead server that we wait for", local: "waiting",
-			redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby}, leased: true, settled: true, written: done},
-		},
-		{name: "our own orphan", redis: fakeRedis{checkout: localapi.Checkout{Holder: here, Lease: &localapi.Lease{}}, written: done}},
-		{
-			name: "our own session", redis: fakeRedis{checkout: localapi.Checkout{Holder: here}, written: done}, local: "present",
-			code: connect.CodeFailedPrecondition, reason: v1.ErrorReason_ERROR_REASON_HOLDER_ALIVE, holder: "survival-1",
-		},
-		{
-			name: "of a live server", redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby, Lease: &localapi.Lease{Host: "node-1", PID: 99}}, leased: true, settled: true, written: done},
-			code: connect.CodeFailedPrecondition, reason: v1.ErrorReason_ERROR_REASON_HOLDER_ALIVE, holder: "lobby",
-		},
-		{
-			name: "of nobody", redis: fakeRedis{checkout: localapi.Checkout{Holder: handoff.Holder{Fence: 7}}, leased: true, settled: true, written: done},
-			code: connect.CodeNotFound, reason: v1.ErrorReason_ERROR_REASON_NO_CHECKOUT,
-		},
-		{
-			name: "while settling", redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby}, leased: true, written: done},
-			code: connect.CodeUnavailable, reason: v1.ErrorReason_ERROR_REASON_SETTLING,
-		},
-		{
-			name: "after redis forgot us", redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby}, settled: true, written: done},
-			code: connect.CodeUnavailable, reason: v1.ErrorReason_ERROR_REASON_SETTLING,
-		},
-		{
-			name: "own lease unreadable", redis: fakeRedis{checkout: localapi.Checkout{Holder: lobby}, settled: true, leaseErr: errors.New("timeout"), written: done},
-			code: connect.CodeUnavailable, reason: v1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
-		},
-		{
-			name: "unreadable", redis: fakeRedis{problem: errors.New("timeout"), written: done},
-			code: connect.CodeUnavailable, reason: v1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE,
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			b := newBed(t, nil)
-			*b.redis = test.redis
-			if test.local != "" {
-				b.sessions.summaries = []handoff.Summary{{Player: thePlayer, Phase: test.local}}
-			}
-			answer, err := b.client.Admin.ReleaseCheckout(t.Context(), &v1.ReleaseCheckoutRequest{PlayerId: playerText, Reason: "player is stuck"})
-			if test.code == 0 {
-				seen := test.redis.checkout.Holder
-				if err != nil || answer.GetHolder() != string(seen.Server) || answer.GetFence() != int64(seen.Fence) {
-					t.Errorf("got %v, %v", answer, err)
-				}
-				if !slices.Equal(b.redis.freed, []handoff.Holder{seen}) {
-					t.Errorf("freed %v, want exactly what was seen", b.redis.freed)
-				}
-				if log := b.log.String(); !strings.Contains(log, "player is stuck") || !strings.Contains(log, playerText) {
-					t.Errorf("the log does not say who and why: %s", log)
-				}
-				return
-			}
-			detail := wantError(t, err, test.code, test.reason)
-			if detail.GetHolder() != test.holder || !strings.Contains(err.Error(), test.holder) {
-				t.Errorf("holder %q in %v, want %q", detail.GetHolder(), err, test.holder)
-			}
-			if len(b.redis.freed) != 0 {
-				t.Errorf("freed %v", b.redis.freed)
-			}
-		})
-	}
-}
-
-func TestReleaseCheckoutChanged(t *testing.T) {
-	b := newBed(t, nil)
-	b.redis.checkout.Holder = handoff.Holder{Server: "lobby", Fence: 7}
-	release := func() error {
-		_, err := b.client.Admin.ReleaseCheckout(t.Context(), &v1.ReleaseCheckoutRequest{PlayerId: playerText, Reason: "stuck"})
-		return err
-	}
-	b.redis.written = handoff.Written{Outcome: handoff.WriteFenced, Holder: handoff.Holder{Server: "hub", Fence: 9}}
-	detail := wantError(t, release(), connect.CodeAborted, v1.ErrorReason_ERROR_REASON_CHECKOUT_CHANGED)
-	if detail.GetHolder() != "hub" {
-		t.Errorf("holder %q, want hub", detail.GetHolder())
-	}
-	b.redis.written = handoff.Written{Outcome: handoff.WriteFailed, Err: errors.New("timeout")}
-	wantError(t, release(), connect.CodeUnavailable, v1.ErrorReason_ERROR_REASON_REDIS_UNAVAILABLE)
-	if strings.Contains(b.log.String(), "released") {
-		t.Error("the log tells of a release that was none")
-	}
 }
 
 // An operator's own timeout is not taken for Redis's.

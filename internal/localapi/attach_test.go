@@ -65,6 +65,15 @@ func TestAttach(t *testing.T) {
 			t.Errorf("session lost = %v", lost)
 		}
 
+		b.game.stream.events <- localapi.CheckInRequested{Session: theSession, By: "lobby"}
+		if !stream.Receive() {
+			t.Fatalf("no event: %v", stream.Err())
+		}
+		asked := stream.Msg().GetCheckinRequested()
+		if asked.GetSessionId() != theSession.String() || asked.GetPlayerId() != playerText || asked.GetByServer() != "lobby" {
+			t.Errorf("check-in requested = %v", asked)
+		}
+
 		deadline := time.Unix(1_800_000_000, 0)
 		b.game.stream.events <- localapi.Draining{Deadline: deadline}
 		if !stream.Receive() {

@@ -227,6 +227,8 @@ type fakeRedis struct {
 	settled  bool
 	written  handoff.Written
 	freed    []handoff.Holder
+	// onFree may be nil.
+	onFree func(ctx context.Context)
 	// told are the holders notified, notify is what that returns.
 	told   []handoff.SessionID
 	to     []handoff.ServerID
@@ -239,7 +241,10 @@ func (f *fakeRedis) Inspect(context.Context, handoff.PlayerID) (localapi.Checkou
 
 func (f *fakeRedis) CheckLease(context.Context) (bool, error) { return f.leased, f.leaseErr }
 
-func (f *fakeRedis) Free(_ context.Context, _ handoff.PlayerID, seen handoff.Holder) handoff.Written {
+func (f *fakeRedis) Free(ctx context.Context, _ handoff.PlayerID, seen handoff.Holder) handoff.Written {
+	if f.onFree != nil {
+		f.onFree(ctx)
+	}
 	f.freed = append(f.freed, seen)
 	return f.written
 }
@@ -255,9 +260,14 @@ type fakeReleases struct {
 	kept    []localapi.Release
 	problem error
 	limit   int
+	// onRecord may be nil.
+	onRecord func(ctx context.Context)
 }
 
-func (f *fakeReleases) Record(_ context.Context, release localapi.Release) error {
+func (f *fakeReleases) Record(ctx context.Context, release localapi.Release) error {
+	if f.onRecord != nil {
+		f.onRecord(ctx)
+	}
 	if f.problem == nil {
 		f.kept = append(f.kept, release)
 	}

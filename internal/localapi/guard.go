@@ -92,6 +92,7 @@ func rulesFor(config Config) map[string]rule {
 		syncworkerv1connect.AdminServiceListSessionsProcedure:    {maxBody: smallRequest, room: admin},
 		syncworkerv1connect.AdminServiceGetCheckoutProcedure:     {maxBody: smallRequest, room: admin},
 		syncworkerv1connect.AdminServiceReleaseCheckoutProcedure: {maxBody: smallRequest, room: admin},
+		syncworkerv1connect.AdminServiceListReleasesProcedure:    {maxBody: smallRequest, room: admin},
 	}
 }
 

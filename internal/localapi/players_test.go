@@ -109,6 +109,31 @@ func TestEveryProtocol(t *testing.T) {
 	})
 }
 
+// How safe a capture is reaches the game, from Save and from Quit.
+func TestSaveStates(t *testing.T) {
+	b := newBed(t, nil)
+	var state handoff.SaveState
+	b.sessions.onSave = func(context.Context, handoff.SessionID, *handoff.Capture) (*handoff.Receipt, error) {
+		return &handoff.Receipt{State: state}, nil
+	}
+	b.sessions.onQuit = b.sessions.onSave
+	for given, want := range map[handoff.SaveState]v1.SaveState{
+		handoff.StateCurrent:     v1.SaveState_SAVE_STATE_CURRENT,
+		handoff.StateHistory:     v1.SaveState_SAVE_STATE_HISTORY,
+		handoff.StateProvisional: v1.SaveState_SAVE_STATE_PROVISIONAL,
+	} {
+		state = given
+		saved, err := b.client.Players.Save(t.Context(), &v1.SaveRequest{SessionId: theSession.String(), Snapshot: &v1.Capture{}})
+		if err != nil || saved.GetState() != want {
+			t.Errorf("Save: %v, %v, want %v", saved, err, want)
+		}
+		quit, err := b.client.Players.Quit(t.Context(), &v1.QuitRequest{SessionId: theSession.String()})
+		if err != nil || quit.GetState() != want {
+			t.Errorf("Quit: %v, %v, want %v", quit, err, want)
+		}
+	}
+}
+
 func TestCapture(t *testing.T) {
 	b := newBed(t, func(c *localapi.Config) { c.AutoPin = []string{"BACKUP_RESTORE"} })
 	b.game.setState(localapi.GameState{Attached: true, Game: localapi.Game{Boot: "b", Platform: "bukkit", Version: "1.21.4"}})

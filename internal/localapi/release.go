@@ -59,11 +59,11 @@ func (r *releaser) release(ctx context.Context, o order) (Release, error) {
 		Player: o.player, Holder: checkout.Holder.Server, Fence: checkout.Holder.Fence, Reason: o.why, Forced: forced,
 		By: cmp.Or(o.who, "somebody") + " via " + string(r.server), At: time.Now(),
 	}
+	// From here on it is carried out also when the caller hangs up.
+	ctx = context.WithoutCancel(ctx)
 	if err := r.record(ctx, release); err != nil {
 		return Release{}, err
 	}
-	// What was recorded is carried out also when the caller hangs up now.
-	ctx = context.WithoutCancel(ctx)
 	if err := r.free(ctx, release); err != nil {
 		return Release{}, err
 	}
@@ -147,20 +147,15 @@ func (r *releaser) certain(ctx context.Context) error {
 }
 
 func (r *releaser) record(ctx context.Context, release Release) error {
-	bounded, cancel := context.WithTimeout(ctx, releaseTimeout)
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	err := r.releases.Record(bounded, release)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	default:
+	if err := r.releases.Record(ctx, release); err != nil {
 		return &problem{
 			code: connect.CodeUnavailable, reason: v1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, retry: defaultRetry, cause: err,
 			text: "not released: the database did not take the record of it",
 		}
 	}
+	return nil
 }
 
 func (r *releaser) free(ctx context.Context, release Release) error {
