@@ -62,7 +62,7 @@
 //
 // What is on disk as PROVISIONAL and another server has taken over meanwhile is
 // kept as a conflict, for people. When the disk fails as well, the save is
-// refused and the game has to repeat it. A claim whose answer was lost and that Redis performs only after
-// it was swept leaves a checkout without a session, until the player's next
-// join on this server or its next start.
+// refused and the game has to repeat it. A claim whose answer was lost and that
+// Redis performs only after it was swept leaves a checkout without a session,
+// until the player's next join on this server, its next start, or a petition.
 package lockstep
