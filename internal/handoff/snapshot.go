@@ -116,6 +116,20 @@ type SpoolEntry struct {
 	Final bool
 }
 
+// SpoolRecord says what a SpoolEntry on disk is, without its snapshot's data.
+type SpoolRecord struct {
+	// Player, ID and Version are the snapshot's.
+	Player  PlayerID
+	ID      SnapshotID
+	Version Version
+	// As, Accepted and Final: as in SpoolEntry.
+	As       StoredAs
+	Accepted bool
+	Final    bool
+	// Size of the packed bytes.
+	Size int64
+}
+
 // StoredAs says in which role the database keeps a snapshot.
 type StoredAs uint8
 

@@ -1,0 +1,273 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
+
+// errUnsettled is why a session cannot be resumed at the moment.
+var errUnsettled = errors.New("the settle period is not over")
+
+// judge sends a player's entries through the fence in Redis, oldest first. It
+// returns nil when Redis has answered for all of them.
+func (r *Recovery) judge(p *replay) error {
+	for i, entry := range p.entries {
+		if entry.gone || entry.judged {
+			continue
+		}
+		snapshot, packed, err := r.load(entry)
+		if err != nil {
+			return err
+		}
+		if entry.gone {
+			continue
+		}
+		if err := r.judgeOne(p, entry, snapshot, packed, p.isLast(i)); err != nil {
+			return err
+		}
+		entry.judged = true
+	}
+	p.release()
+	if p.restored && r.ports.Recheck != nil {
+		p.restored = false
+		r.ports.Recheck()
+	}
+	return nil
+}
+
+// isLast reports whether no current snapshot comes after an entry. The player is
+// given back with the last one only: in between, another server could take the
+// player, and what follows would be fenced.
+func (p *replay) isLast(i int) bool {
+	for _, later := range p.entries[i+1:] {
+		if !later.gone && later.As == handoff.AsCurrent {
+			return false
+		}
+	}
+	return true
+}
+
+// judgeOne finds out what becomes of one snapshot. It returns an error when that
+// is not known yet.
+func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapshot, packed []byte, last bool) error {
+	endsSession := entry.Final && last
+	for range 2 { // The second round is for a session that was resumed.
+		written := r.write(snapshot, packed, endsSession)
+		switch written.Outcome {
+		case handoff.WriteDone:
+			entry.settle(entry.As)
+			return nil
+		case handoff.WriteFenced:
+			entry.settle(handoff.AsConflict)
+			return nil
+		case handoff.WriteSuperseded:
+			entry.settle(handoff.AsHistory)
+			return nil
+		case handoff.WriteForgotten:
+			if entry.Accepted {
+				entry.lost = true
+				return nil
+			}
+			conflict, err := r.resume(entry)
+			if err != nil {
+				return err
+			}
+			if conflict {
+				entry.settle(handoff.AsConflict)
+				return nil
+			}
+			p.restored = p.restored || !endsSession
+		default:
+			return errors.Join(errNoAnswer, written.Err)
+		}
+	}
+	return errMoved
+}
+
+// settle notes the role that Redis decided on. What it had accepted before keeps
+// its own; the database compares fences, too.
+func (e *replayed) settle(as handoff.StoredAs) {
+	if e.Accepted {
+		return
+	}
+	e.As, e.Accepted, e.changed = as, true, true
+}
+
+func (r *Recovery) write(snapshot *handoff.Snapshot, packed []byte, endsSession bool) handoff.Written {
+	ctx, cancel := context.WithTimeout(r.stop, recoveryCall)
+	defer cancel()
+	if endsSession {
+		return r.ports.Store.CheckIn(ctx, snapshot, packed)
+	}
+	return r.ports.Store.Update(ctx, snapshot, packed)
+}
+
+// resume puts back what Redis forgot of an entry's session, unless somebody else
+// has come after it, by what the database or Redis knows; then it reports a
+// conflict.
+func (r *Recovery) resume(entry *replayed) (conflict bool, err error) {
+	ctx, cancel := context.WithTimeout(r.stop, recoveryCall)
+	defer cancel()
+	newest, err := r.ports.Archive.Newest(ctx, entry.Player)
+	switch {
+	case errors.Is(err, handoff.ErrNoSnapshot):
+	case err != nil:
+		return false, fmt.Errorf("ask the database: %w", err)
+	case newest.Version.Fence > entry.Version.Fence:
+		return true, nil
+	}
+	// Asked after everything that takes time: see rule R1.
+	if _, ok := r.ports.Gate.Settled(time.Now()); !ok {
+		return false, errUnsettled
+	}
+	switch written := r.ports.Store.Resume(ctx, entry.Player, handoff.Resume{Fence: entry.Version.Fence}); written.Outcome {
+	case handoff.WriteDone:
+		r.log.Info("resumed a session that redis had forgotten, to replay its snapshot", "player", entry.Player, "version", entry.Version)
+		return false, nil
+	case handoff.WriteFenced:
+		return true, nil
+	default:
+		return false, errors.Join(errNoAnswer, written.Err)
+	}
+}
+
+// store takes a player's judged entries to the database, oldest first. It
+// returns nil when none of the player's entries is left.
+func (r *Recovery) store(p *replay) error {
+	for _, entry := range p.entries {
+		if entry.gone {
+			continue
+		}
+		if !entry.judged {
+			return errBusy
+		}
+		snapshot, packed, err := r.load(entry)
+		if err != nil {
+			return err
+		}
+		if entry.gone {
+			continue
+		}
+		if err := r.storeOne(entry, snapshot, packed); err != nil {
+			r.keep(entry, snapshot, packed)
+			return err
+		}
+	}
+	p.release()
+	return nil
+}
+
+// storeOne stores one snapshot and takes its entry out of the spool.
+func (r *Recovery) storeOne(entry *replayed, snapshot *handoff.Snapshot, packed []byte) error {
+	ctx, cancel := context.WithTimeout(r.stop, recoveryCall)
+	defer cancel()
+	conflict, err := r.insert(ctx, snapshot, packed, entry.As)
+	if errors.Is(err, handoff.ErrUnacceptable) || errors.Is(err, handoff.ErrTooLarge) {
+		return r.reject(entry, err)
+	}
+	if err != nil {
+		return fmt.Errorf("store in the database: %w", err)
+	}
+	if entry.As == handoff.AsCurrent {
+		// Only a hint: data_update would stay longer than it must.
+		if err := r.ports.Store.Expire(ctx, entry.Player, entry.Version); err != nil {
+			r.log.Debug("cannot let data_update expire", "player", entry.Player, "error", err)
+		}
+	}
+	if err := r.ports.Spool.Remove(entry.Player, entry.ID); err != nil {
+		return fmt.Errorf("take out of the spool: %w", err)
+	}
+	outcome := entry.As
+	if conflict {
+		outcome = handoff.AsConflict
+	}
+	r.finish(entry, outcome.String())
+	switch outcome {
+	case handoff.AsConflict:
+		r.log.Warn("a snapshot from the local spool came too late and was kept as conflict: another session came after it",
+			"player", entry.Player, "version", entry.Version, "snapshot", entry.ID)
+	default:
+		r.log.Debug("replayed a snapshot", "player", entry.Player, "version", entry.Version, "as", outcome)
+	}
+	return nil
+}
+
+// insert stores a snapshot in its role. It may be there in another one: stored by
+// the run before, and judged again since that run did not come to forget it.
+// Asking for each role finds it, and adds none.
+func (r *Recovery) insert(ctx context.Context, snapshot *handoff.Snapshot, packed []byte, as handoff.StoredAs) (conflict bool, err error) {
+	conflict, err = r.ports.Archive.Insert(ctx, snapshot, packed, as)
+	if !errors.Is(err, handoff.ErrUnacceptable) {
+		return conflict, err
+	}
+	for _, other := range [...]handoff.StoredAs{handoff.AsCurrent, handoff.AsHistory} {
+		if other == as {
+			continue
+		}
+		if conflict, otherErr := r.ports.Archive.Insert(ctx, snapshot, packed, other); otherErr == nil {
+			return conflict, nil
+		}
+	}
+	return false, err
+}
+
+// keep writes down what Redis decided, as the database does not take the
+// snapshot now and a later run would be told something else.
+func (r *Recovery) keep(entry *replayed, snapshot *handoff.Snapshot, packed []byte) {
+	if !entry.changed || entry.gone {
+		return
+	}
+	noted := handoff.SpoolEntry{Snapshot: snapshot, As: entry.As, Accepted: entry.Accepted, Final: entry.Final}
+	if err := r.ports.Spool.Put(r.stop, noted, packed); err != nil {
+		r.log.Debug("cannot note in the spool what became of a snapshot", "player", entry.Player, "error", err)
+		return
+	}
+	entry.changed = false
+}
+
+// load reads an entry's snapshot. An entry that can never be replayed is done
+// with: it is then gone, and no error is returned.
+func (r *Recovery) load(entry *replayed) (*handoff.Snapshot, []byte, error) {
+	packed, err := r.ports.Spool.Read(entry.Player, entry.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("a snapshot disappeared from the local spool", "player", entry.Player, "version", entry.Version, "error", err)
+		r.finish(entry, "missing")
+		return nil, nil, nil
+	}
+	if errors.Is(err, handoff.ErrDamaged) {
+		return nil, nil, r.reject(entry, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	snapshot, err := r.ports.Unpack(packed)
+	switch {
+	case err != nil:
+		return nil, nil, r.reject(entry, err)
+	case snapshot.ID != entry.ID || snapshot.Player != entry.Player || snapshot.Version != entry.Version:
+		return nil, nil, r.reject(entry, fmt.Errorf("%w: the entry holds another snapshot", handoff.ErrDamaged))
+	}
+	return snapshot, packed, nil
+}
+
+// reject sets an entry aside.
+func (r *Recovery) reject(entry *replayed, cause error) error {
+	if err := r.ports.Spool.Reject(entry.Player, entry.ID, cause); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.finish(entry, "rejected")
+	return nil
+}
+
+// finish is done with an entry.
+func (r *Recovery) finish(entry *replayed, outcome string) {
+	entry.gone = true
+	entry.lost = false
+	r.pending.Add(-1)
+	r.outcomes.WithLabelValues(outcome).Inc()
+}
