@@ -8,8 +8,9 @@ import (
 
 // Acquire takes the lease, before anything else is done for this server ID.
 //
-// A lease that is there belongs to a live worker, or is what a crash left. It
-// is watched until one of both is proven: renewed by somebody means
+// A lease that an incarnation marked before it restarted in place is adopted at
+// once; whoever starts first with this server ID has it. Any other lease that is
+// there belongs to a live worker, or is what a crash left. It is watched until one of both is proven: renewed by somebody means
 // ErrLeaseHeld, within a little over a third of the TTL; gone means that it can
 // be taken, within one TTL. While Redis does not answer, Acquire keeps trying
 // until ctx ends, and returns why it ended. It returns ErrLeaseStuck for a
@@ -50,10 +51,13 @@ func (w *watch) look(ctx context.Context) (next time.Duration, done bool, err er
 	switch {
 	case err != nil:
 		w.complain(err)
-		return l.ttl / 20, false, nil
+		return l.retry(), false, nil
 	case won:
 		w.take(seen.before)
 		return 0, true, nil
+	case l.inherits(current):
+		next, done = w.adopt(attempt, seen)
+		return next, done, nil
 	default:
 		next, err = w.judge(seen)
 		return next, false, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +25,8 @@ const (
 	sweepWait = 5 * time.Second
 	// dropWait is how long giving up the lease may take.
 	dropWait = 2 * time.Second
+	// markWait is how long marking the lease for a restart may take.
+	markWait = 2 * time.Second
 	// abortWait is how long a second signal waits for calls to return.
 	abortWait = 500 * time.Millisecond
 )
@@ -38,58 +39,10 @@ var (
 	// ErrAborted is returned when a second signal ended the drain. Checkouts
 	// and lease are as they were at that moment.
 	ErrAborted = errors.New("lifecycle: the drain was cut off by a second signal")
+	// ErrRestart is returned when the worker is to start anew in place: its
+	// sessions wait for the next incarnation, and nothing was released.
+	ErrRestart = errors.New("lifecycle: restarting in place")
 )
-
-// UndrainedError says whom a drain did not bring to an orderly end. What it left
-// in Redis is cleared by the next run of this server.
-type UndrainedError struct {
-	// Players still had a live session or a write under way.
-	Players []handoff.Summary
-	// Unsaved players were released without a final save: their data is what
-	// was accepted last.
-	Unsaved []handoff.Summary
-	// Checkouts counts players on server_checkouts who could not be cleared.
-	Checkouts int
-	// Err is why, where there is a cause beyond the lack of time.
-	Err error
-}
-
-// Error names the first few players.
-func (e *UndrainedError) Error() string {
-	text := fmt.Sprintf("%s: %d players not drained%s, %d checkouts not cleared", ErrUndrained,
-		len(e.Players), firstNames(e.Players), e.Checkouts)
-	if len(e.Unsaved) > 0 {
-		text += fmt.Sprintf(", %d players released without a final save%s", len(e.Unsaved), firstNames(e.Unsaved))
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-// firstNames lists the first few players in brackets, "" when there are none.
-func firstNames(players []handoff.Summary) string {
-	const most = 10
-	if len(players) == 0 {
-		return ""
-	}
-	var names []string
-	for _, player := range players[:min(most, len(players))] {
-		names = append(names, player.Player.String())
-	}
-	if len(players) > most {
-		names = append(names, "...")
-	}
-	return " (" + strings.Join(names, ", ") + ")"
-}
-
-// Unwrap returns ErrUndrained and the cause.
-func (e *UndrainedError) Unwrap() []error {
-	if e.Err == nil {
-		return []error{ErrUndrained}
-	}
-	return []error{ErrUndrained, e.Err}
-}
 
 // Driver is what a drain needs of the players' driver.
 type Driver interface {
@@ -101,6 +54,9 @@ type Driver interface {
 	// WaitQuiet returns when nothing is live or busy any more or, at the end of
 	// ctx, with what is left.
 	WaitQuiet(ctx context.Context) []handoff.Summary
+	// WaitWrites returns when no operation is under way for any player or, at
+	// the end of ctx, with those for whom one is. Sessions may be live.
+	WaitWrites(ctx context.Context) []handoff.Summary
 }
 
 // GameLink is what a drain needs of the game link.
@@ -119,6 +75,11 @@ type DrainConfig struct {
 	// Signals brings the signals that stop the worker, SIGTERM and SIGINT. Its
 	// buffer should hold two.
 	Signals <-chan os.Signal
+	// Restarts brings the signal to restart in place, SIGUSR2; nil for never.
+	Restarts <-chan os.Signal
+	// RestartWindow is shutdown.restart_window: how long the sessions wait for
+	// the next incarnation. Zero means DefaultRestartWindow.
+	RestartWindow time.Duration
 	// Logger and Metrics must not be nil.
 	Logger  hclog.Logger
 	Metrics *Metrics
@@ -143,15 +104,24 @@ type DrainConfig struct {
 // save can come: step 2 is left out, and the rest is done. When what failed is
 // the lease, because another worker took this server ID, nothing is done:
 // every checkout is that worker's business now.
+//
+// A restart in place is no drain: joins are refused, what is under way is waited
+// for, up to Timeout, and then the lease is marked, see Lease.MarkRestarting.
+// Nothing is released, and the game is told nothing: its stream breaks, it
+// attaches to the next incarnation and names its sessions there. A signal to
+// stop turns the restart into a drain as long as the lease is not being marked.
+// A worker that does not come back in RestartWindow is then taken for dead.
 type Drain struct {
-	driver  Driver
-	game    GameLink
-	sweeper *Sweeper
-	lease   *Lease
-	timeout time.Duration
-	signals <-chan os.Signal
-	log     hclog.Logger
-	metrics *Metrics
+	driver   Driver
+	game     GameLink
+	sweeper  *Sweeper
+	lease    *Lease
+	timeout  time.Duration
+	signals  <-chan os.Signal
+	restarts <-chan os.Signal
+	window   time.Duration
+	log      hclog.Logger
+	metrics  *Metrics
 
 	once sync.Once
 	// interrupted is closed by Interrupt, after cause was set.
@@ -164,6 +134,9 @@ func NewDrain(driver Driver, game GameLink, sweeper *Sweeper, lease *Lease, conf
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultDrainTimeout
 	}
+	if config.RestartWindow <= 0 {
+		config.RestartWindow = DefaultRestartWindow
+	}
 	return &Drain{
 		driver:      driver,
 		game:        game,
@@ -171,26 +144,41 @@ func NewDrain(driver Driver, game GameLink, sweeper *Sweeper, lease *Lease, conf
 		lease:       lease,
 		timeout:     config.Timeout,
 		signals:     config.Signals,
+		restarts:    config.Restarts,
+		window:      config.RestartWindow,
 		log:         config.Logger,
 		metrics:     config.Metrics,
 		interrupted: make(chan struct{}),
 	}
 }
 
-// Execute waits for a signal or for Interrupt and drains. It returns nil when
-// nothing is left, *UndrainedError, ErrAborted, or ErrLeaseForeign.
+// Execute waits for a signal or for Interrupt and drains, or prepares a restart.
+// It returns nil when nothing is left, *UndrainedError, ErrAborted, ErrRestart,
+// or ErrLeaseForeign.
 func (d *Drain) Execute() error {
 	select {
 	case sig := <-d.signals:
-		d.log.Info("stopping", "signal", sig.String(), "drain-timeout", d.timeout)
-		return d.run(true)
+		return d.stop(sig)
+	case sig := <-d.restarts:
+		return d.restart(sig)
 	case <-d.interrupted:
-		if errors.Is(d.cause, ErrLeaseForeign) {
-			return d.cause
-		}
-		d.log.Warn("stopping, because a part of the worker ended", "error", d.cause)
-		return d.run(false)
+		return d.fail()
 	}
+}
+
+// stop drains because of a signal.
+func (d *Drain) stop(sig os.Signal) error {
+	d.log.Info("stopping", "signal", sig.String(), "drain-timeout", d.timeout)
+	return d.run(true)
+}
+
+// fail drains because another actor ended.
+func (d *Drain) fail() error {
+	if errors.Is(d.cause, ErrLeaseForeign) {
+		return d.cause
+	}
+	d.log.Warn("stopping, because a part of the worker ended", "error", d.cause)
+	return d.run(false)
 }
 
 // Interrupt ends Execute after a bounded drain, also one that has not begun.
@@ -298,7 +286,7 @@ func (d *Drain) waitQuiet(ctx context.Context, deadline time.Time) []handoff.Sum
 func (d *Drain) leave(ctx context.Context) (checkouts int, err error) {
 	sweep, cancel := context.WithTimeout(ctx, sweepWait)
 	defer cancel()
-	if err := d.confirm(sweep); err != nil {
+	if err := persist(sweep, func() error { return d.lease.Confirm(sweep) }); err != nil {
 		return 0, fmt.Errorf("leave checkouts and lease as they are: %w", err)
 	}
 	checkouts, err = d.sweeper.SweepStop(sweep)
@@ -308,41 +296,4 @@ func (d *Drain) leave(ctx context.Context) (checkouts int, err error) {
 	drop, cancel := context.WithTimeout(ctx, dropWait)
 	defer cancel()
 	return checkouts, errors.Join(err, d.lease.Drop(drop))
-}
-
-// confirm renews the lease, again and again while Redis does not answer.
-func (d *Drain) confirm(ctx context.Context) error {
-	const pause = 100 * time.Millisecond
-	for {
-		err := d.lease.Confirm(ctx)
-		if err == nil || errors.Is(err, ErrLeaseForeign) || errors.Is(err, ErrLeaseDropped) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-	}
-}
-
-func (d *Drain) report(began time.Time, left *UndrainedError) error {
-	took := time.Since(began).Round(time.Millisecond)
-	if len(left.Players)+len(left.Unsaved)+left.Checkouts == 0 && left.Err == nil {
-		d.log.Info("drained", "took", took.String())
-		return nil
-	}
-	d.metrics.undrained.Add(float64(len(left.Players)))
-	const most = 100
-	for _, p := range left.Unsaved[:min(most, len(left.Unsaved))] {
-		d.log.Error("player was released without a final save", "player", p.Player, "name", p.Name, "phase", p.Phase,
-			"last-accepted", p.Version)
-	}
-	for _, p := range left.Players[:min(most, len(left.Players))] {
-		d.log.Error("player was not drained", "player", p.Player, "name", p.Name, "phase", p.Phase,
-			"checkout-left", p.Live, "not-in-database", p.Unstored, "last-accepted", p.Version)
-	}
-	d.log.Error("stopped before everything was drained; what is left in redis is cleared by the next run of this server",
-		"players", len(left.Players), "without-final-save", len(left.Unsaved), "checkouts", left.Checkouts, "took", took.String())
-	return left
 }

@@ -105,7 +105,7 @@ func (b *backend) store(t *testing.T, server handoff.ServerID, incarnation strin
 	}
 	client := b.client(t)
 	config := redisstore.Config{Space: b.space, Server: server, Incarnation: incarnation}
-	return &store{Store: redisstore.New(client, client, codec, config), client: client, key: b.space.Checkouts(server)}
+	return &store{Store: redisstore.New(client, client, codec, config), client: client, space: b.space, key: b.space.Checkouts(server), lease: b.space.Lease(server)}
 }
 
 // store fits redisstore to what the actors ask for. Its hooks, when set, run
@@ -113,10 +113,12 @@ func (b *backend) store(t *testing.T, server handoff.ServerID, incarnation strin
 type store struct {
 	*redisstore.Store
 	client *redis.Client
+	space  keyspace.Space
 	key    string
+	lease  string
 
 	onHolder, onRelease, onDelist func(player handoff.PlayerID) error
-	renewals                      func() error
+	renewals, swaps               func() error
 }
 
 var (
@@ -125,7 +127,8 @@ var (
 	_ lifecycle.Players   = (*driver.Driver)(nil)
 	_ lifecycle.Driver    = (*driver.Driver)(nil)
 	_ lifecycle.GameLink  = (*gamelink.Link)(nil)
-	_ driver.Gate         = (*lifecycle.Settle)(nil)
+	_ driver.Gate         = (*lifecycle.Gate)(nil)
+	_ driver.Suspects     = (*lifecycle.Lease)(nil)
 )
 
 func (s *store) RenewLease(ctx context.Context, value string, ttl time.Duration) (bool, string, error) {
@@ -136,6 +139,40 @@ func (s *store) RenewLease(ctx context.Context, value string, ttl time.Duration)
 	}
 	state, err := s.Store.RenewLease(ctx, value, ttl)
 	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
+}
+
+// swapLease stands in for the script of the store.
+var swapLease = redis.NewScript(`
+local value = redis.call('GET', KEYS[1])
+if value ~= ARGV[1] then
+  return {0, value or ''}
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return {1, ARGV[2]}`)
+
+func (s *store) SwapLease(ctx context.Context, from, to string, ttl time.Duration) (bool, string, error) {
+	if s.swaps != nil {
+		if err := s.swaps(); err != nil {
+			return false, "", err
+		}
+	}
+	answer, err := swapLease.Run(ctx, s.client, []string{s.lease}, from, to, ttl.Milliseconds()).Slice()
+	if err != nil {
+		return false, "", err
+	}
+	return answer[0] == int64(1), answer[1].(string), nil
+}
+
+func (s *store) Unstored(ctx context.Context, player handoff.PlayerID) ([]byte, time.Duration, error) {
+	packed, err := s.client.Get(ctx, s.space.Update(player)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	ttl, err := s.client.PTTL(ctx, s.space.Update(player)).Result()
+	return packed, ttl, err
 }
 
 func (s *store) Holder(ctx context.Context, player handoff.PlayerID) (handoff.Holder, error) {

@@ -27,6 +27,10 @@ var (
 	ErrLeaseForeign = errors.New("lifecycle: another worker took over this server id")
 	// ErrLeaseDropped is returned by Confirm after Drop.
 	ErrLeaseDropped = errors.New("lifecycle: the server lease was given up")
+	// ErrLeaseRestarting is returned by Confirm after MarkRestarting.
+	ErrLeaseRestarting = errors.New("lifecycle: the server lease waits for the next incarnation")
+	// ErrLeaseMissing is returned by MarkRestarting when Redis has no lease.
+	ErrLeaseMissing = errors.New("lifecycle: redis has no lease of this server")
 )
 
 // Leases is what Lease needs of Redis. Each call is one script.
@@ -41,6 +45,9 @@ type Leases interface {
 	RenewLease(ctx context.Context, value string, ttl time.Duration) (renewed bool, current string, err error)
 	// DropLease deletes the lease if it has this very value.
 	DropLease(ctx context.Context, value string) error
+	// SwapLease sets another value and expiry if the lease has this very value.
+	// Otherwise it returns the present value, "" when there is none.
+	SwapLease(ctx context.Context, from, to string, ttl time.Duration) (swapped bool, current string, err error)
 }
 
 // LeaseConfig configures a Lease.
@@ -52,6 +59,9 @@ type LeaseConfig struct {
 	// Key is the lease's key in Redis, for messages that tell an operator what
 	// to look at.
 	Key string
+	// Generation counts how often Redis turned out to be another server process
+	// than before (rule R7). Nil means that it is the same one for ever.
+	Generation func() uint64
 	// Logger and Metrics must not be nil.
 	Logger  hclog.Logger
 	Metrics *Metrics
@@ -60,17 +70,20 @@ type LeaseConfig struct {
 // Lease is this worker's claim to its server ID. Acquire comes before anything
 // else; Execute keeps the lease up; Drop gives it up.
 type Lease struct {
-	store   Leases
-	settle  *Settle
-	owner   Owner
-	value   string
-	ttl     time.Duration
-	key     string
-	log     hclog.Logger
-	metrics *Metrics
-	kick    chan struct{}
-	ctx     context.Context
-	cancel  context.CancelFunc
+	store  Leases
+	settle *Settle
+	owner  Owner
+	value  string
+	// successor is the value that waits for the next incarnation.
+	successor  string
+	ttl        time.Duration
+	key        string
+	log        hclog.Logger
+	metrics    *Metrics
+	generation func() uint64
+	kick       chan struct{}
+	ctx        context.Context
+	cancel     context.CancelFunc
 
 	// turn makes the questions to Redis one at a time, so that no renewal can
 	// be under way when the lease is dropped. Taken before mu.
@@ -80,6 +93,9 @@ type Lease struct {
 	term    term
 	foreign error
 	dropped bool
+	// marked means that SwapLease to successor was or is being tried.
+	marked bool
+	doubt  doubt
 	// failing is when renewals began to fail; zero while they succeed.
 	failing time.Time
 }
@@ -91,7 +107,17 @@ func NewLease(store Leases, settle *Settle, config LeaseConfig) (*Lease, error) 
 	if config.TTL <= 0 {
 		config.TTL = DefaultLeaseTTL
 	}
+	if config.Generation == nil {
+		config.Generation = func() uint64 { return 0 }
+	}
+	config.Owner.Restarting = false
 	value, err := config.Owner.Text()
+	if err != nil {
+		return nil, err
+	}
+	heir := config.Owner
+	heir.Restarting = true
+	successor, err := heir.Text()
 	if err != nil {
 		return nil, err
 	}
@@ -100,20 +126,23 @@ func NewLease(store Leases, settle *Settle, config LeaseConfig) (*Lease, error) 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Lease{
-		store:   store,
-		settle:  settle,
-		owner:   config.Owner,
-		value:   value,
-		ttl:     config.TTL,
-		key:     config.Key,
-		log:     config.Logger,
-		metrics: config.Metrics,
-		kick:    make(chan struct{}, 1),
-		ctx:     ctx,
-		cancel:  cancel,
-		turn:    newTurn(),
+		store:      store,
+		settle:     settle,
+		owner:      config.Owner,
+		value:      value,
+		successor:  successor,
+		generation: config.Generation,
+		ttl:        config.TTL,
+		key:        config.Key,
+		log:        config.Logger,
+		metrics:    config.Metrics,
+		kick:       make(chan struct{}, 1),
+		ctx:        ctx,
+		cancel:     cancel,
+		turn:       newTurn(),
 	}
-	settle.OnBegin(l.Renew)
+	settle.OnBegin(func(Round) { l.Renew() })
+	settle.ask(l.suspicion)
 	return l, nil
 }
 
@@ -129,9 +158,13 @@ func (l *Lease) Held() bool {
 // Until returns until when the lease is ours beyond doubt, and whether it is so
 // now.
 func (l *Lease) Until() (until time.Time, held bool) {
+	return l.heldAt(time.Now())
+}
+
+func (l *Lease) heldAt(now time.Time) (until time.Time, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.term.until(), l.foreign == nil && !l.dropped && l.term.valid(time.Now())
+	return l.term.until(), l.foreign == nil && !l.dropped && !l.marked && l.term.valid(now)
 }
 
 // Renew asks Execute for a renewal now. It never blocks; calls that come
@@ -144,8 +177,8 @@ func (l *Lease) Renew() {
 }
 
 // Confirm renews the lease now, whether Execute runs or not. It returns nil
-// when the lease is ours, ErrLeaseForeign, ErrLeaseDropped, or why Redis did
-// not answer.
+// when the lease is ours, ErrLeaseForeign, ErrLeaseDropped, ErrLeaseRestarting,
+// or why Redis did not answer.
 func (l *Lease) Confirm(ctx context.Context) error {
 	if err := l.turn.take(ctx); err != nil {
 		return fmt.Errorf("wait to renew the server lease: %w", err)
@@ -179,9 +212,7 @@ func (l *Lease) Confirm(ctx context.Context) error {
 // first: once the lease is there again, claims would trust it.
 func (l *Lease) retake(ctx context.Context) error {
 	l.metrics.leaseMissing.Inc()
-	l.mu.Lock()
-	l.term = term{}
-	l.mu.Unlock()
+	l.doubtSessions()
 	l.settle.Begin(CauseLeaseMissing)
 	started := time.Now()
 	won, current, _, err := l.store.AcquireLease(ctx, l.value, l.ttl)
@@ -209,9 +240,11 @@ func (l *Lease) taken(current string) error {
 }
 
 func (l *Lease) granted(from time.Time) {
+	generation := l.generation()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.term = term{from: from, ttl: l.ttl}
+	l.doubt.trust(l.term, generation)
 	if !l.failing.IsZero() {
 		l.log.Info("server lease is renewed again", "failed-for", time.Since(l.failing).Round(time.Millisecond))
 		l.failing = time.Time{}
@@ -226,6 +259,8 @@ func (l *Lease) ended() error {
 		return l.foreign
 	case l.dropped:
 		return ErrLeaseDropped
+	case l.marked:
+		return ErrLeaseRestarting
 	default:
 		return nil
 	}
@@ -252,11 +287,11 @@ func (l *Lease) Execute() error {
 			return nil
 		case errors.Is(err, ErrLeaseForeign):
 			return err
-		case errors.Is(err, ErrLeaseDropped):
+		case errors.Is(err, ErrLeaseDropped), errors.Is(err, ErrLeaseRestarting):
 			next = l.ttl
 		case err != nil:
 			l.noteFailure(err)
-			next = l.ttl / 20
+			next = l.retry()
 			// A failure may have begun a settle period, which asks for a
 			// renewal: that must not make the retries any faster.
 			kick = nil
@@ -268,6 +303,9 @@ func (l *Lease) Execute() error {
 // Interrupt ends Execute, also one that has not begun. The lease stays in Redis
 // until Drop, or until its TTL ends it.
 func (l *Lease) Interrupt(error) { l.cancel() }
+
+// retry is the pause after an attempt that failed.
+func (l *Lease) retry() time.Duration { return l.ttl / 20 }
 
 func (l *Lease) nextRenewal() time.Duration {
 	l.mu.Lock()

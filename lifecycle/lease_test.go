@@ -245,7 +245,7 @@ func TestMissingLease(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		w := newWorker(t, b, nil)
 		verified := make(chan struct{}, 10)
-		w.settle.OnBegin(func() { verified <- struct{}{} })
+		w.settle.OnBegin(func(lifecycle.Round) { verified <- struct{}{} })
 		w.start()
 		time.Sleep(20 * time.Second)
 		wantGate(t, w.settle, true)

@@ -11,6 +11,7 @@ type Metrics struct {
 	renewals      prometheus.Counter
 	renewalErrors prometheus.Counter
 	leaseMissing  prometheus.Counter
+	suspicions    prometheus.Counter
 	swept         *prometheus.CounterVec
 	undrained     prometheus.Counter
 }
@@ -35,9 +36,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "syncworker_lifecycle_lease_missing_total",
 			Help: "Times the server lease was found missing: Redis lost it, or it ended.",
 		}),
+		suspicions: factory.NewCounter(prometheus.CounterOpts{
+			Name: "syncworker_lifecycle_lease_suspicions_total",
+			Help: "Times the server lease had ended while Redis stayed up: frozen, or cut off.",
+		}),
 		swept: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "syncworker_lifecycle_swept_total",
-			Help: "Players looked at by the sweeps at start and stop, by outcome.",
+			Help: "Players looked at by the sweeps, by sweep and outcome.",
 		}, []string{"sweep", "outcome"}),
 		undrained: factory.NewCounter(prometheus.CounterOpts{
 			Name: "syncworker_lifecycle_undrained_total",

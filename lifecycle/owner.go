@@ -18,8 +18,8 @@ const maxOwner = 4096
 var ErrBadOwner = errors.New("lifecycle: not a lease")
 
 // Owner is the worker that a lease belongs to. The JSON text of it is the
-// lease's value. It never changes during an incarnation, so that scripts can
-// compare whole values.
+// lease's value. It changes once at most during an incarnation, at its end, so
+// that scripts can compare whole values.
 type Owner struct {
 	// Incarnation is random, new at each start of a worker.
 	Incarnation string `json:"incarnation"`
@@ -34,6 +34,10 @@ type Owner struct {
 	Version string `json:"version"`
 	// StartedAt is the worker's clock at its start; for people.
 	StartedAt time.Time `json:"started_at"`
+	// Restarting means that this incarnation has ended and that its sessions
+	// wait for the next one of the same server, which may take the lease over
+	// at once.
+	Restarting bool `json:"restarting,omitempty"`
 }
 
 // NewIncarnation returns a random name for one start of a worker.

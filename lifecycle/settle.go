@@ -59,7 +59,19 @@ type Settle struct {
 	mu        sync.Mutex
 	until     time.Time
 	cause     Cause
-	callbacks []func()
+	callbacks []func(Round)
+	// suspicion tells whether sessions are suspect, and what to call once all
+	// of them have been told; nil for never.
+	suspicion func() (suspect bool, passed func())
+}
+
+// Round is one run of the callbacks.
+type Round struct {
+	// Cause is that of the latest Begin.
+	Cause Cause
+	// Suspect means that this worker's lease had ended while Redis stayed up:
+	// what Redis has forgotten of our sessions is lost (rule R7).
+	Suspect bool
 }
 
 // NewSettle returns a gate that is shut: the start of the worker begins the
@@ -82,7 +94,9 @@ func NewSettle(config SettleConfig) *Settle {
 // OnBegin adds a callback. Each Begin is followed by one run of all callbacks,
 // unless its cause is CauseLeaseForeign; calls of Begin that come while a run is
 // owed share it. Callbacks run one after the other and should not wait for Redis.
-func (s *Settle) OnBegin(callback func()) {
+// The sessions are no longer suspect when a run that said so has ended, so one
+// of the callbacks must have told every session by then.
+func (s *Settle) OnBegin(callback func(Round)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.callbacks = append(s.callbacks, callback)
@@ -140,9 +154,22 @@ func (s *Settle) Interrupt(error) { s.once.Do(func() { close(s.stop) }) }
 
 func (s *Settle) callBack() {
 	s.mu.Lock()
-	callbacks := slices.Clone(s.callbacks)
+	callbacks, suspicion := slices.Clone(s.callbacks), s.suspicion
+	round := Round{Cause: s.cause}
 	s.mu.Unlock()
-	for _, callback := range callbacks {
-		callback()
+	passed := func() {}
+	if suspicion != nil {
+		round.Suspect, passed = suspicion()
 	}
+	for _, callback := range callbacks {
+		callback(round)
+	}
+	passed()
+}
+
+// ask makes Settle ask for suspicions before each run of the callbacks.
+func (s *Settle) ask(suspicion func() (suspect bool, passed func())) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspicion = suspicion
 }

@@ -40,6 +40,31 @@ type Checkouts interface {
 	// Enlist and Delist put the player on server_checkouts and take it off.
 	Enlist(ctx context.Context, player handoff.PlayerID) error
 	Delist(ctx context.Context, player handoff.PlayerID) error
+	// Unstored returns the packed data_update, nil when there is none, and how
+	// long it lives: below 0 for ever, so that the database may lack it.
+	Unstored(ctx context.Context, player handoff.PlayerID) (packed []byte, ttl time.Duration, err error)
+	// Expire lets data_update of exactly this version run out.
+	Expire(ctx context.Context, player handoff.PlayerID, version handoff.Version) error
+}
+
+// Database is what the sweeps need of the database.
+type Database interface {
+	// Insert stores the snapshot, once however often it is called; conflict
+	// reports that a row of a higher fence is there.
+	Insert(ctx context.Context, snapshot *handoff.Snapshot, packed []byte, as handoff.StoredAs) (conflict bool, err error)
+}
+
+// Unpacker reads packed snapshots.
+type Unpacker interface {
+	// Unpack returns the snapshot; the error wraps handoff.ErrDamaged when the
+	// bytes are none.
+	Unpack(packed []byte) (*handoff.Snapshot, error)
+}
+
+// Replayed tells what is left of an earlier run on the local disk.
+type Replayed interface {
+	// Done reports whether nothing of the player is.
+	Done(player handoff.PlayerID) bool
 }
 
 // Players tells what the worker is doing for a player now. A state must be
@@ -49,6 +74,16 @@ type Players interface {
 	Summary(player handoff.PlayerID) (handoff.Summary, bool)
 	// Summaries returns the states of all players.
 	Summaries() []handoff.Summary
+}
+
+// SweeperPorts are what a Sweeper acts through. Replayed may be nil: there is
+// nothing on the local disk.
+type SweeperPorts struct {
+	Checkouts Checkouts
+	Players   Players
+	Database  Database
+	Codec     Unpacker
+	Replayed  Replayed
 }
 
 // SweeperConfig configures a Sweeper.
@@ -84,14 +119,17 @@ type SweeperConfig struct {
 // is not in the player's slot. It is done only while the driver knows nothing of
 // the player, and taken back if that has changed afterwards.
 type Sweeper struct {
-	store   Checkouts
-	players Players
-	lease   *Lease
-	first   <-chan struct{}
-	server  handoff.ServerID
-	grace   time.Duration
-	log     hclog.Logger
-	metrics *Metrics
+	store    Checkouts
+	players  Players
+	database Database
+	codec    Unpacker
+	replayed Replayed
+	lease    *Lease
+	first    <-chan struct{}
+	server   handoff.ServerID
+	grace    time.Duration
+	log      hclog.Logger
+	metrics  *Metrics
 	// stop ends Execute; starting ends the sweep of the start, before that.
 	stop     <-chan struct{}
 	cancel   context.CancelFunc
@@ -104,18 +142,25 @@ type Sweeper struct {
 	left []handoff.PlayerID
 	// recheck asks Execute for a sweep after the one of the start.
 	recheck chan struct{}
+	ghosts  ghosts
 }
 
 // NewSweeper returns a sweeper; firstAttach is closed once a game has attached.
-func NewSweeper(store Checkouts, players Players, lease *Lease, firstAttach <-chan struct{}, config SweeperConfig) *Sweeper {
+func NewSweeper(ports SweeperPorts, lease *Lease, firstAttach <-chan struct{}, config SweeperConfig) *Sweeper {
+	if ports.Replayed == nil {
+		ports.Replayed = nothingSpooled{}
+	}
 	if config.Grace <= 0 {
 		config.Grace = DefaultGrace
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	starting, endStart := context.WithCancel(ctx)
 	return &Sweeper{
-		store:    store,
-		players:  players,
+		store:    ports.Checkouts,
+		players:  ports.Players,
+		database: ports.Database,
+		codec:    ports.Codec,
+		replayed: ports.Replayed,
 		lease:    lease,
 		first:    firstAttach,
 		server:   config.Server,
@@ -128,8 +173,14 @@ func NewSweeper(store Checkouts, players Players, lease *Lease, firstAttach <-ch
 		endStart: endStart,
 		turn:     newTurn(),
 		recheck:  make(chan struct{}, 1),
+		ghosts:   newGhosts(),
 	}
 }
+
+// nothingSpooled is a worker without a spool.
+type nothingSpooled struct{}
+
+func (nothingSpooled) Done(handoff.PlayerID) bool { return true }
 
 // Execute clears the orphans of earlier runs, and then, after each Recheck, what
 // Redis brought back; it returns nil after Interrupt. The lease must have been
@@ -141,6 +192,8 @@ func (s *Sweeper) Execute() error {
 		case <-s.stop:
 			return nil
 		case <-s.recheck:
+			s.sweepListed()
+		case <-s.ghosts.wake:
 			s.sweepGhosts()
 		}
 	}
@@ -157,10 +210,10 @@ func (s *Sweeper) Recheck() {
 	}
 }
 
-// sweepGhosts clears what is listed and has no session here. While joins are
+// sweepListed clears what is listed and has no session here. While joins are
 // refused by the settle period nothing new can come in between; players in hand
 // are looked at again until they are either here or gone.
-func (s *Sweeper) sweepGhosts() {
+func (s *Sweeper) sweepListed() {
 	if s.turn.take(s.starting) != nil {
 		return
 	}

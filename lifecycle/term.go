@@ -14,8 +14,12 @@ type term struct {
 // difference between two clocks over one TTL, and a command on its way.
 func (t term) until() time.Time { return t.from.Add(t.ttl - t.ttl/10) }
 
-// valid reports whether the lease can be relied on at a moment.
-func (t term) valid(now time.Time) bool { return now.Before(t.until()) }
+// valid reports whether the lease can be relied on at a moment. Both clocks must
+// say so: the monotonic one may stand still while the whole machine is paused.
+func (t term) valid(now time.Time) bool {
+	until := t.until()
+	return now.Before(until) && now.Round(0).Before(until.Round(0))
+}
 
 // renewAt is when the next renewal is due.
 func (t term) renewAt() time.Time { return t.from.Add(t.ttl / 3) }

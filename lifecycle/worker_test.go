@@ -83,13 +83,13 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 		t.Fatal(err)
 	}
 	w.driver = driver.New(machine, driver.Ports{
-		Store: w.ports, Archive: w.archive, Codec: codec, Watcher: poller{every: b.settle / 10}, Gate: w.settle,
-		Game: w,
+		Store: w.ports, Archive: w.archive, Codec: codec, Watcher: poller{every: b.settle / 10}, Gate: lifecycle.NewGate(w.settle, w.lease),
+		Game: w, Suspects: w.lease,
 	}, driver.Config{Logger: logger})
 	w.link = gamelink.New(w.driver, gamelink.Config{Grace: b.grace, Logger: logger})
-	w.settle.OnBegin(func() { w.driver.VerifyAll(false) })
-	w.settle.OnBegin(func() { w.sweeper.Recheck() })
-	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(),
+	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
+	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
+	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{Checkouts: w.store, Players: w.driver, Database: w.archive, Codec: codec}, w.lease, w.link.FirstAttach(),
 		lifecycle.SweeperConfig{Server: lobby, Grace: b.grace, Logger: logger, Metrics: metrics})
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease,
 		lifecycle.DrainConfig{Timeout: b.drain, Signals: w.signals, Logger: logger, Metrics: metrics})

@@ -26,7 +26,7 @@ var (
 	_ driver.Watcher      = watchAdapter{}
 	_ driver.Game         = (*gameAdapter)(nil)
 	_ lifecycle.Leases    = leaseAdapter{}
-	_ lifecycle.Checkouts = (*redisstore.Store)(nil)
+	_ lifecycle.Checkouts = sweepAdapter{}
 	_ localapi.Sessions   = (*driver.Driver)(nil)
 	_ localapi.GameLink   = linkAdapter{}
 	_ localapi.Checkouts  = inspectAdapter{}
@@ -115,6 +115,17 @@ type leaseAdapter struct{ *redisstore.Store }
 func (a leaseAdapter) RenewLease(ctx context.Context, value string, ttl time.Duration) (renewed bool, current string, err error) {
 	state, err := a.Store.RenewLease(ctx, value, ttl)
 	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
+}
+
+func (leaseAdapter) SwapLease(context.Context, string, string, time.Duration) (swapped bool, current string, err error) {
+	return false, "", errors.New("redis marks no leases")
+}
+
+// sweepAdapter is Redis as the sweeper sees it.
+type sweepAdapter struct{ *redisstore.Store }
+
+func (sweepAdapter) Unstored(context.Context, handoff.PlayerID) (packed []byte, ttl time.Duration, err error) {
+	return nil, 0, nil
 }
 
 // linkAdapter is the game link as the API sees it.

@@ -222,27 +222,30 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	})
 	game := &gameAdapter{}
 	w.driver = driver.New(machine, driver.Ports{
-		Store:   storeAdapter{w.store, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
-		Archive: w.archive,
-		Codec:   codec,
-		Watcher: watchAdapter{w.watcher, space},
-		Gate:    w.settle,
-		Game:    game,
+		Store:    storeAdapter{w.store, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
+		Archive:  w.archive,
+		Codec:    codec,
+		Watcher:  watchAdapter{w.watcher, space},
+		Gate:     lifecycle.NewGate(w.settle, w.lease),
+		Game:     game,
+		Suspects: w.lease,
 	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.link = gamelink.New(w.driver, gamelink.Config{Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink")})
 	w.onClose("end the game link", func() error { w.link.Close(); return nil })
 	game.link.Store(w.link)
 
-	w.sweeper = lifecycle.NewSweeper(w.store, w.driver, w.lease, w.link.FirstAttach(), lifecycle.SweeperConfig{
+	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{
+		Checkouts: sweepAdapter{w.store}, Players: w.driver, Database: w.archive, Codec: codec,
+	}, w.lease, w.link.FirstAttach(), lifecycle.SweeperConfig{
 		Server: w.owner.Server, Grace: w.config.Game.Grace, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease, lifecycle.DrainConfig{
 		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.registerGauges()
-	w.settle.OnBegin(func() { w.driver.VerifyAll(false) })
-	w.settle.OnBegin(w.sweeper.Recheck)
+	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
+	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
 	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
 	return w.buildAPI()
 }

@@ -1,6 +1,7 @@
 package gamelink
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -33,11 +34,43 @@ func (l *Link) Attach(game Game, resume []handoff.SessionID) (*Stream, Attached,
 		// ended already; a join that slipped in at that moment is ended now.
 		l.sessions.EndAll(endReason(former, game.Boot))
 	}
+	if former == "" {
+		// Before the first game is announced, so that whoever waits for that
+		// finds the sessions live.
+		l.adopt(resume)
+		goesOn = true
+	}
 	stream, kept := l.open(game)
 	answer := l.sort(resume, kept, goesOn)
 	l.log.Info("game attached", "boot-id", game.Boot, "platform", game.Platform, "game-version", game.Version,
 		"resumed", len(answer.Resumed), "lost", len(answer.Lost))
 	return stream, answer, nil
+}
+
+// adopt asks for the sessions that the first game of this worker had on an
+// earlier one, and waits for a bounded time until they are confirmed or not.
+// Those that are undecided then are live, and lost later if they must be. The
+// turn is held, so no other game comes in between; mu is not, so losses do.
+func (l *Link) adopt(resume []handoff.SessionID) {
+	sessions := l.adoptable(resume)
+	if l.adopter == nil || len(sessions) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.closing, l.wait)
+	defer cancel()
+	l.adopter.Adopt(ctx, sessions)
+}
+
+// adoptable returns the sessions that do not live here; of two that are of one
+// player the later one, since the earlier one is over.
+func (l *Link) adoptable(resume []handoff.SessionID) []handoff.SessionID {
+	newest := make(map[handoff.PlayerID]handoff.SessionID, len(resume))
+	for _, session := range resume {
+		if session.Fence > newest[session.Player].Fence && !l.lives(session) {
+			newest[session.Player] = session
+		}
+	}
+	return slices.Collect(maps.Values(newest))
 }
 
 func endReason(former, boot string) handoff.EndReason {

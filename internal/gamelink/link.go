@@ -1,6 +1,7 @@
 package gamelink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -16,6 +17,9 @@ import (
 const (
 	// DefaultGrace is game.grace when nothing is configured.
 	DefaultGrace = 15 * time.Second
+	// DefaultAdoptWait bounds how long Attach waits for Redis to confirm the
+	// sessions of an earlier run of the worker.
+	DefaultAdoptWait = 5 * time.Second
 	// DefaultBuffer is the number of events that may wait in one stream. The
 	// largest burst is the loss of every session at once.
 	DefaultBuffer = 4096
@@ -39,8 +43,22 @@ type Sessions interface {
 	Summaries() []handoff.Summary
 }
 
+// Adopter takes in sessions that an earlier run of this worker had.
+type Adopter interface {
+	// Adopt makes each session live here, until Redis turns out not to confirm
+	// it; from the call on, and for as long as that is not so, Sessions must
+	// show it as live. It returns once that is decided for each of them, or at
+	// the end of ctx. No two of the sessions are of one player.
+	Adopt(ctx context.Context, sessions []handoff.SessionID)
+}
+
 // Config of a Link.
 type Config struct {
+	// Adopter is asked for the sessions that the first game names. Nil means
+	// that they are lost.
+	Adopter Adopter
+	// AdoptWait bounds the call of Adopter. Zero means DefaultAdoptWait.
+	AdoptWait time.Duration
 	// Grace is game.grace: how long a game may be away before its sessions end.
 	// Zero means DefaultGrace.
 	Grace time.Duration
@@ -104,10 +122,15 @@ type State struct {
 // goroutine.
 type Link struct {
 	sessions Sessions
+	adopter  Adopter
+	wait     time.Duration
 	grace    time.Duration
 	buffer   int
 	log      hclog.Logger
 	first    chan struct{}
+	// closing ends, by stop, when Close is called.
+	closing context.Context
+	stop    context.CancelFunc
 
 	// seen is the last sign of life, in nanoseconds since 1970; 0 before any.
 	seen atomic.Int64
@@ -146,8 +169,16 @@ func New(sessions Sessions, config Config) *Link {
 	if config.Buffer <= 0 {
 		config.Buffer = DefaultBuffer
 	}
+	if config.AdoptWait <= 0 {
+		config.AdoptWait = DefaultAdoptWait
+	}
+	closing, stop := context.WithCancel(context.Background())
 	return &Link{
 		sessions: sessions,
+		adopter:  config.Adopter,
+		wait:     config.AdoptWait,
+		closing:  closing,
+		stop:     stop,
 		grace:    config.Grace,
 		buffer:   config.Buffer,
 		log:      config.Logger,
@@ -171,6 +202,18 @@ func (l *Link) TellLost(lost handoff.TellLost) {
 	if !l.push(SessionLost{Session: lost.Session, Reason: lost.Reason, NewHolder: lost.NewHolder}) {
 		l.keep(lost.Session)
 	}
+}
+
+// AskCheckIn tells the game that another server waits for a player. It never
+// blocks. It is a hint that comes again as long as it holds, so one for which
+// there is no stream, or little room in it, is dropped.
+func (l *Link) AskCheckIn(asked handoff.AskCheckIn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stream == nil || len(l.stream.events) >= cap(l.stream.events)/2 {
+		return
+	}
+	l.push(CheckInRequested{Session: asked.Session, By: asked.By})
 }
 
 // Draining tells the game, and every game that attaches from now on, that the
@@ -221,6 +264,7 @@ func (l *Link) forget() {
 // Close ends the stream with ErrClosed and stops the grace timer; sessions are
 // left as they are. It may be called more than once.
 func (l *Link) Close() {
+	l.stop()
 	// Waiting for the turn waits for a grace timer that is at work.
 	l.turn.Lock()
 	defer l.turn.Unlock()

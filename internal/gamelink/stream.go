@@ -39,10 +39,18 @@ type (
 	// Draining says that the worker is stopping: no join is taken any more,
 	// and final saves are awaited until the deadline.
 	Draining struct{ Deadline time.Time }
+	// CheckInRequested says that another server waits for the player of a
+	// session: save and quit, if the player is not really here.
+	CheckInRequested struct {
+		Session handoff.SessionID
+		// By is the server that waits.
+		By handoff.ServerID
+	}
 )
 
-func (SessionLost) isEvent() {}
-func (Draining) isEvent()    {}
+func (SessionLost) isEvent()      {}
+func (Draining) isEvent()         {}
+func (CheckInRequested) isEvent() {}
 
 // Stream is one open link. Whoever got it from Attach reads Events until Done,
 // and calls Close when the other end is gone.
