@@ -36,16 +36,3 @@ func (d *Driver) perform(p *player, action handoff.Action) {
 		d.log.Error("machine asked for an unknown action", "player", p.id.String(), "action", fmt.Sprintf("%T", action))
 	}
 }
-
-// note counts and logs what a machine reports.
-func (d *Driver) note(p *player, n handoff.Note) {
-	d.metrics.noted(n.Kind)
-	log := d.log.Info
-	switch n.Kind {
-	case handoff.NoteSuperseded, handoff.NoteSafetyPoll:
-		// Both are ordinary under load or without notifications.
-		log = d.log.Debug
-	default:
-	}
-	log("note", "player", p.id.String(), "kind", n.Kind.String(), "detail", n.Detail)
-}

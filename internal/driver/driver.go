@@ -30,6 +30,8 @@ type Driver struct {
 	// that step or operate.
 	quiet, working quiet
 
+	outages outages
+
 	// lastRequest is the RequestID given out last.
 	lastRequest atomic.Uint64
 	// verifies counts the calls of VerifyAll, suspicions those with suspect.

@@ -69,6 +69,7 @@ type store struct {
 
 	mu      sync.Mutex
 	ops     []string
+	claims  []handoff.Claim
 	resumes []handoff.Resume
 }
 
@@ -96,7 +97,10 @@ func (s *store) write(ctx context.Context, player handoff.PlayerID, operation st
 	return handoff.Written{Outcome: handoff.WriteDone}
 }
 
-func (s *store) Claim(ctx context.Context, player handoff.PlayerID, _ handoff.Claim) handoff.Claimed {
+func (s *store) Claim(ctx context.Context, player handoff.PlayerID, claim handoff.Claim) handoff.Claimed {
+	s.mu.Lock()
+	s.claims = append(s.claims, claim)
+	s.mu.Unlock()
 	if err := s.do(ctx, player, "claim"); err != nil {
 		return handoff.Claimed{Outcome: handoff.ClaimFailed, Err: err}
 	}
@@ -279,24 +283,75 @@ func (g *game) TellLost(lost handoff.TellLost) {
 	g.lost = append(g.lost, lost)
 }
 
+// disk is a spool that does what its hook says, and else succeeds.
+type disk struct {
+	hook func(ctx context.Context, operation string) error
+
+	mu    sync.Mutex
+	ops   []string
+	bytes [][]byte
+}
+
+func (d *disk) do(ctx context.Context, operation string) error {
+	d.mu.Lock()
+	d.ops = append(d.ops, operation)
+	d.mu.Unlock()
+	if d.hook == nil {
+		return nil
+	}
+	return d.hook(ctx, operation)
+}
+
+// log returns the operations so far.
+func (d *disk) log() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fmt.Sprint(d.ops)
+}
+
+func (d *disk) Put(ctx context.Context, entry handoff.SpoolEntry, packed []byte) error {
+	if err := d.do(ctx, fmt.Sprint("put ", entry.Snapshot.ID[0])); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bytes = append(d.bytes, packed)
+	return nil
+}
+
+func (d *disk) Remove(_ handoff.PlayerID, id handoff.SnapshotID) error {
+	return d.do(context.Background(), fmt.Sprint("remove ", id[0]))
+}
+
+// suspects is rule R7 with a switch.
+type suspects struct{ atomic.Bool }
+
+func (s *suspects) Suspect() bool { return s.Load() }
+
 // bench is a driver on fakes.
 type bench struct {
 	*driver.Driver
-	store   *store
-	archive *archive
-	codec   *codec
-	watcher *watcher
-	gate    *gate
-	game    *game
+	store    *store
+	archive  *archive
+	codec    *codec
+	watcher  *watcher
+	gate     *gate
+	game     *game
+	disk     *disk
+	suspects *suspects
 }
 
 // newBench starts a driver that is closed at the end of the test. Inside a
 // bubble call it inside.
 func newBench(t testing.TB, m handoff.Machine, config driver.Config) *bench {
 	t.Helper()
-	b := &bench{store: &store{}, archive: &archive{}, codec: &codec{}, watcher: &watcher{}, gate: &gate{}, game: &game{}}
+	b := &bench{
+		store: &store{}, archive: &archive{}, codec: &codec{}, watcher: &watcher{}, gate: &gate{}, game: &game{},
+		disk: &disk{}, suspects: &suspects{},
+	}
 	b.Driver = driver.New(m, driver.Ports{
 		Store: b.store, Archive: b.archive, Codec: b.codec, Watcher: b.watcher, Gate: b.gate, Game: b.game,
+		Spool: b.disk, Suspects: b.suspects,
 	}, config)
 	t.Cleanup(b.Close)
 	return b

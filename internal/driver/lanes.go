@@ -213,10 +213,11 @@ func (d *Driver) timed(lane laneID, p *player, action handoff.Action) handoff.Ev
 	end(err)
 	switch {
 	case err == nil:
-	case event == nil:
+	case event == nil && op != petitionOperation:
 		// No machine hears of this one, so the log must.
 		d.log.Warn("operation lost", "player", p.id.String(), "operation", op.String(), "error", err)
 	default:
+		// A petition, which nobody misses, or one whose machine hears of it.
 		d.log.Debug("operation refused or without answer", "player", p.id.String(), "operation", op.String(), "error", err)
 	}
 	return event

@@ -257,6 +257,7 @@ func TestLanesKeepOrder(t *testing.T) {
 				actions = append(actions, handoff.CheckLease{Attempt: 1}, handoff.Claim{Attempt: 2},
 					handoff.Update{Op: 3, Snapshot: snapshot}, handoff.CheckIn{Op: 4, Snapshot: snapshot},
 					handoff.Release{Op: 5}, handoff.Resume{Op: 6}, handoff.Sweep{Op: 7}, handoff.Expire{}, handoff.Delist{},
+					handoff.Petition{To: "lobby", Fence: 8}, handoff.ReadLease{Attempt: 9, Server: "lobby"},
 					handoff.ReadNewest{Attempt: 10}, handoff.Store{Snapshot: snapshot, As: handoff.AsHistory})
 			case handoff.LeaseChecked:
 				outcomes = append(outcomes, fmt.Sprint("lease ", e.Attempt, e.Present))
@@ -264,6 +265,8 @@ func TestLanesKeepOrder(t *testing.T) {
 				outcomes = append(outcomes, fmt.Sprint("claimed ", e.Attempt))
 			case handoff.Written:
 				outcomes = append(outcomes, fmt.Sprint("written ", e.Op))
+			case handoff.LeaseRead:
+				outcomes = append(outcomes, fmt.Sprint("lease read ", e.Attempt, e.Present, " ", e.Incarnation))
 			case handoff.NewestRead:
 				if e.Attempt != 10 || !errors.Is(e.Err, handoff.ErrNoSnapshot) {
 					t.Errorf("got %+v, want attempt 10 and ErrNoSnapshot", e)
@@ -287,12 +290,12 @@ func TestLanesKeepOrder(t *testing.T) {
 			t.Fatalf("still busy: %v", left)
 		}
 		got := fmt.Sprint(b.store.log())
-		want := "[check-lease claim update check-in release resume sweep expire delist]"
+		want := "[check-lease claim update check-in release resume sweep expire delist petition lobby 8 read-lease]"
 		if got != want {
 			t.Errorf("got operations %s\nwant %s", got, want)
 		}
 		got = fmt.Sprintf("%q", outcomes)
-		want = `["lease 1 true" "claimed 2" "written 3" "written 4" "written 5" "written 6" "written 7"]`
+		want = `["lease 1 true" "claimed 2" "written 3" "written 4" "written 5" "written 6" "written 7" "lease read 9 true of lobby"]`
 		if got != want {
 			t.Errorf("got outcomes %s\nwant %s", got, want)
 		}

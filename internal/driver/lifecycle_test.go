@@ -320,12 +320,15 @@ func closeDuringEverything(t *testing.T, seed uint64) {
 			b.watcher.tell(handoff.LookResync)
 			b.VerifyAll(false)
 			b.Summaries()
+			b.Petition(playerNumber(rand.IntN(20)), handoff.Petitioned{By: "lobby", Fence: 1})
+			b.Adopt(sessionOf(rand.IntN(20)), "p")
 		}
 	})
 	<-time.After(200 * time.Millisecond)
 	b.StopJoins()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
+	b.WaitWrites(ctx)
 	b.WaitQuiet(ctx)
 	b.EndAll(handoff.EndDraining)
 	b.Close()
@@ -346,6 +349,12 @@ func restless(s state, at time.Time, event handoff.Event) (state, []handoff.Acti
 		actions = append(actions, handoff.Unwatch{Key: handoff.KeyCheckout}, handoff.StopTimer{Timer: handoff.TimerLook})
 	case handoff.TimerFired:
 		actions = append(actions, handoff.SetTimer{Timer: e.Timer, At: at.Add(time.Millisecond)})
+	case handoff.Written:
+		spooled := &handoff.Snapshot{ID: handoff.SnapshotID{1}, Player: s.player}
+		actions = append(actions, handoff.Spool{Entry: handoff.SpoolEntry{Snapshot: spooled}}, handoff.Unspool{})
+		if rand.IntN(20) == 0 {
+			panic("now and then, at an answer")
+		}
 	case handoff.Look:
 		if rand.IntN(20) == 0 {
 			panic("now and then")

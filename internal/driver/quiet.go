@@ -96,7 +96,8 @@ func (d *Driver) WaitQuiet(ctx context.Context) []handoff.Summary {
 // database or the spool is in flight or queued for any player. Sessions may be
 // live, and what is owed may wait for its next try. When the context ends
 // before, or Close is called, it returns the players that are left. Call
-// StopJoins before, or joins keep coming.
+// StopJoins before, or joins keep coming. While Redis hangs with many sessions,
+// there may be no such moment: one or the other is always trying.
 func (d *Driver) WaitWrites(ctx context.Context) []handoff.Summary {
 	if d.working.wait(ctx, d.closing) {
 		return nil
