@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
@@ -15,8 +14,8 @@ import (
 func checkoutsCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "checkouts",
-		Usage:    "show or free the checkout of one player",
-		Commands: []*cli.Command{getCheckoutCommand(), releaseCheckoutCommand()},
+		Usage:    "show or free the checkout of one player, list what was freed",
+		Commands: []*cli.Command{getCheckoutCommand(), releaseCheckoutCommand(), releaseLogCommand()},
 		Action:   noSuchCommand,
 	}
 }
@@ -30,21 +29,6 @@ func getCheckoutCommand() *cli.Command {
 			findingText + "\n\nExample:\n  syncworker checkouts get 069a79f4-44e9-4726-a5be-fca90e38aaf5",
 		Flags:  workerFlags(),
 		Action: getCheckout,
-	}
-}
-
-func releaseCheckoutCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "release",
-		Usage:     "free a player whose server died with the player checked out",
-		ArgsUsage: "PLAYER --reason TEXT",
-		Description: "The data stays as it was last saved, and the old session can no longer write. Refused while the server that\n" +
-			"has the player is alive: stop that server first, or remove the player from it.\n\n" + findingText +
-			"\n\nExample:\n  syncworker checkouts release 069a79f4-44e9-4726-a5be-fca90e38aaf5 --reason 'survival-1 burnt down'",
-		Flags: append(workerFlags(), &cli.StringFlag{
-			Name: "reason", Usage: "`TEXT` for the worker's log, 1 to 256 bytes: why; must be given",
-		}),
-		Action: releaseCheckout,
 	}
 }
 
@@ -73,32 +57,6 @@ func getCheckout(ctx context.Context, cmd *cli.Command) error {
 	})
 }
 
-func releaseCheckout(ctx context.Context, cmd *cli.Command) error {
-	player, err := playerArgument(cmd)
-	if err != nil {
-		return err
-	}
-	reason := strings.TrimSpace(cmd.String("reason"))
-	if reason == "" {
-		return usage(cmd, "--reason is missing: say in a few words why, for the log")
-	}
-	w, err := findWorker(cmd)
-	if err != nil {
-		return err
-	}
-	request := &v1.ReleaseCheckoutRequest{PlayerId: player.String(), Reason: reason}
-	released, err := call(ctx, w, w.ReleaseCheckout, request)
-	if err != nil {
-		return err
-	}
-	if cmd.Bool("json") {
-		return writeMessage(cmd.Root().Writer, released)
-	}
-	_, err = fmt.Fprintf(cmd.Root().Writer, "released %s, which %s had checked out (fence %d)\n",
-		player, orDash(released.GetHolder()), released.GetFence())
-	return err
-}
-
 // playerArgument reads the only argument, a player's UUID.
 func playerArgument(cmd *cli.Command) (handoff.PlayerID, error) {
 	if cmd.Args().Len() != 1 {
@@ -120,7 +78,11 @@ func describeHolder(checkout *v1.GetCheckoutResponse) string {
 	if lease == nil {
 		return checkout.GetHolder() + ", which is DEAD: it has no lease"
 	}
-	text := fmt.Sprintf("%s, alive: its lease lasts %s more", checkout.GetHolder(), roughly(lease.GetExpiresIn().AsDuration()))
+	state := "alive"
+	if lease.GetRestarting() {
+		state = "RESTARTING, expected back"
+	}
+	text := fmt.Sprintf("%s, %s: its lease lasts %s more", checkout.GetHolder(), state, roughly(lease.GetExpiresIn().AsDuration()))
 	if lease.GetHost() != "" {
 		text += fmt.Sprintf(" (host %s, pid %d)", printable(lease.GetHost()), lease.GetPid())
 	}

@@ -42,7 +42,8 @@ func (r result) want(t *testing.T, code int, texts ...string) {
 func TestHelpTellsEnoughToWorkWith(t *testing.T) {
 	run(t, "--help").want(t, 0, "Examples:", "Exit codes:", "SYNCWORKER_SYNC__WAIT_TIMEOUT", "check-config", "checkouts")
 	run(t).want(t, 0, "COMMANDS:")
-	run(t, "checkouts", "release", "--help").want(t, 0, "PLAYER --reason TEXT", "Example:", "Refused while the server")
+	run(t, "checkouts", "release", "--help").want(t, 0, "PLAYER --reason TEXT [--force]", "Examples:", "Refused while the server")
+	run(t, "checkouts", "log", "--help").want(t, 0, "[PLAYER]", "Example:", "FORCED")
 }
 
 func TestEveryCommandIsDescribed(t *testing.T) {
@@ -69,6 +70,9 @@ func TestWrongCommandLinesExitWith2AndNameTheHelp(t *testing.T) {
 		{"checkouts get Notch", `"Notch" is not a player's UUID`},
 		{"checkouts release " + player, "--reason is missing"},
 		{"checkouts release " + player + " x --reason y", "want one PLAYER, got 2"},
+		{"checkouts release " + player + " --force", "--reason is missing"},
+		{"checkouts log " + player + " x", "want one PLAYER, got 2"},
+		{"checkouts log --limit 0", "--limit is 0: want 1 to 1000"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			got := run(t, strings.Fields(test.args)...)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
@@ -18,7 +19,7 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show how a running worker is",
 		Description: "Shows whether the worker holds its lease, reaches Redis and the database, hears events, has a game\n" +
-			"attached, and how many players it has in which phase.\n\n" + findingText,
+			"attached, and how many players it has in which phase. While saves are on the local disk only, it says how many.\n\n" + findingText,
 		Flags:  workerFlags(),
 		Action: showStatus,
 	}
@@ -39,25 +40,77 @@ func showStatus(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Bool("json") {
 		return writeMessage(cmd.Root().Writer, status)
 	}
-	return table(cmd.Root().Writer, [][]string{
+	return table(cmd.Root().Writer, describeStatus(status, time.Now()))
+}
+
+// describeStatus returns a line for each thing that is always of interest, and
+// for the spool when there is something in it.
+func describeStatus(status *v1.GetStatusResponse, now time.Time) [][]string {
+	rows := [][]string{
 		{"server", fmt.Sprintf("%s (cluster %s, mode %s)", status.GetServerId(), status.GetClusterId(), status.GetMode())},
 		{"worker", fmt.Sprintf("version %s, up %s, incarnation %s",
 			status.GetVersion(), roughly(status.GetUptime().AsDuration()), status.GetIncarnation())},
-		{"lease", describeLease(status.GetLeaseHeld())},
+		{"lease", describeLease(status)},
 		{"redis", describeHealth(status.GetRedis())},
 		{"events", describeEvents(status.GetEvents())},
-		{"database", describeHealth(status.GetDatabase())},
+		{"database", describeDatabase(status.GetDatabase(), status.GetDatabaseBreaker())},
 		{"game", describeGame(status.GetGame())},
-		{"joins", describeJoins(status, time.Now())},
+		{"joins", describeJoins(status, now)},
 		{"players", describePhases(status.GetSessionsByPhase())},
-	})
+	}
+	if spool := status.GetSpool(); spool.GetEntries() > 0 {
+		rows = append(rows, []string{"spool", describeSpool(spool)})
+	}
+	if left := status.GetSpool().GetRecovering(); left > 0 {
+		rows = append(rows, []string{"recovery", fmt.Sprintf(
+			"%s of an earlier run still to be replayed; joins of their players wait for that", counted(left, "save"))})
+	}
+	return rows
 }
 
-func describeLease(held bool) string {
-	if held {
+func describeLease(status *v1.GetStatusResponse) string {
+	switch {
+	case status.GetLeaseRestarting():
+		return "kept for the restart in place that is under way"
+	case status.GetLeaseSuspect():
+		return "SUSPECT: it had ended; each session is looked at before anything of it is saved"
+	case status.GetLeaseHeld():
 		return "held"
+	default:
+		return "MISSING: redis does not say that this worker lives"
 	}
-	return "MISSING: redis does not say that this worker lives"
+}
+
+// describeDatabase puts the last answer and what joins do about it together.
+func describeDatabase(health *v1.Health, breaker v1.BreakerState) string {
+	text := describeHealth(health)
+	switch breaker {
+	case v1.BreakerState_BREAKER_STATE_OPEN, v1.BreakerState_BREAKER_STATE_HALF_OPEN:
+		if health.GetOk() {
+			text = "answers again"
+		}
+		return text + "; joins do without it where redis has the data, the others are REFUSED"
+	case v1.BreakerState_BREAKER_STATE_UNSPECIFIED, v1.BreakerState_BREAKER_STATE_CLOSED:
+		return text
+	default:
+		return text
+	}
+}
+
+func describeSpool(spool *v1.SpoolHealth) string {
+	text := fmt.Sprintf("%s (%s) on local disk only until redis and the database take them",
+		counted(spool.GetEntries(), "save"), humanize.IBytes(spool.GetBytes()))
+	if most := spool.GetMaxBytes(); most > 0 {
+		text += fmt.Sprintf(", %d%% of spool.max_size", spool.GetBytes()*100/most)
+	}
+	return text
+}
+
+func counted(count uint64, what string) string {
+	if count == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", count, what)
 }
 
 func describeHealth(health *v1.Health) string {

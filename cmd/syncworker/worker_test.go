@@ -34,8 +34,11 @@ type fakeWorker struct {
 	err      error
 	// token is asked for when it is not empty.
 	token string
-	// reason is that of the last release.
-	reason string
+	// release is the last one ordered, releases answers the list of them and
+	// asked is what was asked for.
+	release  *v1.ReleaseCheckoutRequest
+	releases []*v1.Release
+	asked    *v1.ListReleasesRequest
 }
 
 func (f *fakeWorker) GetStatus(context.Context, *v1.GetStatusRequest) (*v1.GetStatusResponse, error) {
@@ -61,8 +64,13 @@ func (f *fakeWorker) GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.G
 func (f *fakeWorker) ReleaseCheckout(
 	_ context.Context, request *v1.ReleaseCheckoutRequest,
 ) (*v1.ReleaseCheckoutResponse, error) {
-	f.reason = request.GetReason()
-	return &v1.ReleaseCheckoutResponse{Holder: "survival-1", Fence: 42}, f.err
+	f.release = request
+	return &v1.ReleaseCheckoutResponse{Holder: "survival-1", Fence: 42, Forced: request.GetForce()}, f.err
+}
+
+func (f *fakeWorker) ListReleases(_ context.Context, request *v1.ListReleasesRequest) (*v1.ListReleasesResponse, error) {
+	f.asked = request
+	return &v1.ListReleasesResponse{Releases: f.releases}, f.err
 }
 
 // ServeHTTP checks the token before the call, as the local API does.
@@ -129,9 +137,33 @@ func healthy() *v1.GetStatusResponse {
 
 func TestStatusOfAHealthyWorker(t *testing.T) {
 	api := (&fakeWorker{status: healthy()}).onSocket(t)
-	run(t, "status", "-api", api).want(t, 0,
+	got := run(t, "status", "-api", api)
+	got.want(t, 0,
 		"survival-1 (cluster main, mode lockstep)", "up 3h2m", "held", "attached: bukkit 1.21.4, boot boot",
 		"granted", "13: 12 present, 1 waiting")
+	if strings.Contains(got.out, "spool") || strings.Contains(got.out, "recovery") {
+		t.Errorf("the status has lines that say nothing:\n%s", got.out)
+	}
+}
+
+func TestStatusDuringAnOutage(t *testing.T) {
+	status := healthy()
+	status.Spool = &v1.SpoolHealth{Entries: 3, Bytes: 64 << 20, MaxBytes: 256 << 20}
+	status.Database = &v1.Health{Problem: "database is locked"}
+	status.DatabaseBreaker = v1.BreakerState_BREAKER_STATE_OPEN
+	api := (&fakeWorker{status: status}).onSocket(t)
+	run(t, "status", "--api", api).want(t, 0,
+		"NOT OK: database is locked; joins do without it where redis has the data, the others are REFUSED",
+		"3 saves (64 MiB) on local disk only until redis and the database take them, 25% of spool.max_size")
+
+	status.Database = &v1.Health{Ok: true}
+	status.Spool = &v1.SpoolHealth{Entries: 1, Bytes: 512, Recovering: 1}
+	status.LeaseSuspect = true
+	run(t, "status", "--api", api).want(t, 0, "answers again; joins do without it", "1 save (512 B) on local disk only",
+		"1 save of an earlier run still to be replayed", "SUSPECT")
+	status.LeaseRestarting = true
+	status.DatabaseBreaker = v1.BreakerState_BREAKER_STATE_CLOSED
+	run(t, "status", "--api", api).want(t, 0, "kept for the restart in place")
 }
 
 func TestStatusShowsWhatIsWrong(t *testing.T) {
@@ -286,6 +318,9 @@ func TestGetCheckout(t *testing.T) {
 		"survival-1, alive: its lease lasts 8s more (host box, pid 77)", "42",
 		"version 41/3, 16 KiB, stays until the database has it", "waiting", "waits for survival-2")
 
+	f.checkout.HolderLease.Restarting = true
+	run(t, "checkouts", "get", alice, "--api", api).want(t, 0, "survival-1, RESTARTING, expected back: its lease lasts 8s more")
+
 	f.checkout.HolderLease, f.checkout.Session = nil, nil
 	f.checkout.Update.ExpiresIn = durationpb.New(time.Hour)
 	run(t, "checkouts", "get", alice, "--api", api).want(t, 0, "survival-1, which is DEAD", "stays for 1h0m")
@@ -293,17 +328,6 @@ func TestGetCheckout(t *testing.T) {
 	f.checkout = &v1.GetCheckoutResponse{PlayerId: alice}
 	run(t, "checkouts", "get", strings.ReplaceAll(alice, "-", ""), "--api", api).want(t, 0, "nobody", "none: redis does not know")
 	run(t, "checkouts", "get", alice, "--api", api, "--json").want(t, 0, `"holder": ""`)
-}
-
-func TestReleaseCheckout(t *testing.T) {
-	f := &fakeWorker{}
-	api := f.onSocket(t)
-	run(t, "checkouts", "release", alice, "--reason", "survival-1 burnt down", "--api", api).want(t, 0,
-		"released "+alice+", which survival-1 had checked out (fence 42)")
-	if f.reason != "survival-1 burnt down" {
-		t.Errorf("the worker got the reason %q", f.reason)
-	}
-	run(t, "checkouts", "release", alice, "--reason", "x", "--json", "--api", api).want(t, 0, `"holder": "survival-1"`)
 }
 
 func TestRefusalNamesTheReason(t *testing.T) {
