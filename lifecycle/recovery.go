@@ -25,7 +25,7 @@ const (
 	recoveryRetry    = time.Second
 	recoveryRetryMax = 5 * time.Second
 	// recoveryNews is how often a long recovery logs how far it is.
-	recoveryNews = 5 * time.Second
+	recoveryNews = 30 * time.Second
 	// recoveryCall bounds one call of Redis or of the database.
 	recoveryCall = 5 * time.Second
 	// recoveryGiveUp is how many players in a row may fail before a pass ends:
@@ -77,8 +77,9 @@ type RecoveryPorts struct {
 	Store   RecoveryStore
 	Archive RecoveryArchive
 	Gate    RecoveryGate
-	// Unpack reads packed snapshots; see snapshotcodec.Codec.
-	Unpack func(packed []byte) (*handoff.Snapshot, error)
+	// Meta reads a packed snapshot but for its data; see snapshotcodec.Meta.
+	// Errors wrap handoff.ErrDamaged.
+	Meta func(packed []byte) (*handoff.Snapshot, error)
 	// Recheck asks for a sweep, since a checkout was put back whose session may
 	// be over (Sweeper.Recheck). It must not block. Nil asks nobody.
 	Recheck func()
@@ -179,6 +180,9 @@ func NewRecovery(records []handoff.SpoolRecord, ports RecoveryPorts, config Reco
 		}
 		one.entries = append(one.entries, &replayed{SpoolRecord: record, judged: record.As != handoff.AsCurrent})
 	}
+	for _, one := range r.order {
+		one.release()
+	}
 	r.pending.Store(int64(len(records)))
 	return r
 }
@@ -267,9 +271,12 @@ func (r *Recovery) pass(players []*replay, step func(*replay) error) (again []*r
 			for one := range work {
 				err := step(one)
 				mu.Lock()
-				if err == nil {
+				switch {
+				case err == nil:
 					inRow = 0
-				} else {
+				case errors.Is(err, errBusy):
+					failed = append(failed, one)
+				default:
 					inRow++
 					failed = append(failed, one)
 					cause = fmt.Errorf("player %s: %w", one.player, err)

@@ -30,7 +30,13 @@ func (r *Recovery) judge(p *replay) error {
 		if err := r.judgeOne(p, entry, snapshot, packed, p.isLast(i)); err != nil {
 			return err
 		}
+		if entry.gone {
+			continue
+		}
 		entry.judged = true
+		if entry.As == handoff.AsCurrent && !entry.lost {
+			p.outdate(i)
+		}
 	}
 	p.release()
 	if p.restored && r.ports.Recheck != nil {
@@ -50,6 +56,14 @@ func (p *replay) isLast(i int) bool {
 		}
 	}
 	return true
+}
+
+// outdate notes that Redis has an entry's snapshot, so that nobody has to wait
+// for an older one.
+func (p *replay) outdate(i int) {
+	for _, older := range p.entries[:i] {
+		older.lost = false
+	}
 }
 
 // judgeOne finds out what becomes of one snapshot. It returns an error when that
@@ -83,6 +97,9 @@ func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapsh
 			}
 			p.restored = p.restored || !endsSession
 		default:
+			if errors.Is(written.Err, handoff.ErrTooLarge) {
+				return r.reject(entry, written.Err)
+			}
 			return errors.Join(errNoAnswer, written.Err)
 		}
 	}
@@ -143,7 +160,7 @@ func (r *Recovery) store(p *replay) error {
 		if entry.gone {
 			continue
 		}
-		if !entry.judged {
+		if !entry.judged && !entry.Accepted {
 			return errBusy
 		}
 		snapshot, packed, err := r.load(entry)
@@ -245,7 +262,7 @@ func (r *Recovery) load(entry *replayed) (*handoff.Snapshot, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	snapshot, err := r.ports.Unpack(packed)
+	snapshot, err := r.ports.Meta(packed)
 	switch {
 	case err != nil:
 		return nil, nil, r.reject(entry, err)
