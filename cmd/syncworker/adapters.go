@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/syncworker/syncworker/events"
 	"github.com/syncworker/syncworker/internal/driver"
 	"github.com/syncworker/syncworker/internal/gamelink"
@@ -16,6 +14,7 @@ import (
 	"github.com/syncworker/syncworker/internal/keyspace"
 	"github.com/syncworker/syncworker/internal/localapi"
 	"github.com/syncworker/syncworker/internal/redisstore"
+	"github.com/syncworker/syncworker/internal/snapshotstore"
 	"github.com/syncworker/syncworker/lifecycle"
 )
 
@@ -30,6 +29,7 @@ var (
 	_ localapi.Sessions   = (*driver.Driver)(nil)
 	_ localapi.GameLink   = linkAdapter{}
 	_ localapi.Checkouts  = inspectAdapter{}
+	_ localapi.Releases   = releaseAdapter{}
 )
 
 // storeAdapter is Redis as the driver sees it. A lease that is missing is news
@@ -171,6 +171,8 @@ func gameEvent(event gamelink.Event) (localapi.GameEvent, error) {
 	switch e := event.(type) {
 	case gamelink.SessionLost:
 		return localapi.SessionLost{Session: e.Session, Reason: e.Reason, NewHolder: e.NewHolder}, nil
+	case gamelink.CheckInRequested:
+		return localapi.CheckInRequested{Session: e.Session, By: e.By}, nil
 	case gamelink.Draining:
 		return localapi.Draining{Deadline: e.Deadline}, nil
 	default:
@@ -215,7 +217,7 @@ func (a inspectAdapter) Inspect(ctx context.Context, player handoff.PlayerID) (l
 	if err != nil {
 		return localapi.Checkout{}, fmt.Errorf("read the lease of %s: %w", seen.Holder.Server, err)
 	}
-	checkout.Lease = &localapi.Lease{Incarnation: owner.Incarnation, Host: owner.Host, PID: owner.PID, ExpiresIn: left}
+	checkout.Lease = &localapi.Lease{Incarnation: owner.Incarnation, Host: owner.Host, PID: owner.PID, ExpiresIn: left, Restarting: owner.Restarting}
 	return checkout, nil
 }
 
@@ -224,14 +226,22 @@ func (a inspectAdapter) Notify(context.Context, handoff.ServerID, handoff.Player
 	return errors.New("nobody listens to petitions")
 }
 
-// releaseLog keeps the record of releases in the worker's log.
-type releaseLog struct{ logger hclog.Logger }
+// releaseAdapter is the record of releases as the API sees it.
+type releaseAdapter struct{ archive *snapshotstore.SQLite }
 
-func (r releaseLog) Record(_ context.Context, release localapi.Release) error {
-	r.logger.Warn("release ordered", "player", release.Player, "holder", release.Holder, "fence", release.Fence)
-	return nil
+func (a releaseAdapter) Record(ctx context.Context, r localapi.Release) error {
+	return a.archive.RecordRelease(ctx, snapshotstore.Release{
+		At: r.At, Player: r.Player, Holder: r.Holder, Fence: r.Fence, Reason: r.Reason, Forced: r.Forced, By: r.By,
+	})
 }
 
-func (r releaseLog) List(context.Context, handoff.PlayerID, int) ([]localapi.Release, error) {
-	return nil, nil
+func (a releaseAdapter) List(ctx context.Context, player handoff.PlayerID, limit int) ([]localapi.Release, error) {
+	kept, err := a.archive.Releases(ctx, player, limit)
+	releases := make([]localapi.Release, 0, len(kept))
+	for _, r := range kept {
+		releases = append(releases, localapi.Release{
+			Player: r.Player, Holder: r.Holder, Fence: r.Fence, Reason: r.Reason, Forced: r.Forced, By: r.By, At: r.At,
+		})
+	}
+	return releases, err
 }

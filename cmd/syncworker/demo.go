@@ -217,6 +217,7 @@ func (s *demoStage) config(w *demoWorker) config.Config {
 		c.Redis.Addresses = []string{s.options.redis}
 	}
 	c.Database.DSN = filepath.Join(s.folder, "players.db")
+	c.Spool.Dir = config.DefaultSpoolDir(c.Database.DSN, w.id)
 	c.API.Listen = "unix://" + w.socket
 	c.Metrics.Listen = ""
 	return c

@@ -106,6 +106,7 @@ func (n *network) config(id string) config.Config {
 	c.Sync.Lockstep.LeaseTTL = 3 * time.Second
 	c.Sync.SafetyPoll = 29 * time.Second // Tests of events must not be saved by it.
 	c.Database.DSN = filepath.Join(n.folder, "players.db")
+	c.Spool.Dir = config.DefaultSpoolDir(c.Database.DSN, id)
 	c.Database.ReadTimeout = 5 * time.Second
 	c.API.Listen = "unix://" + filepath.Join(n.folder, id+".sock")
 	c.Metrics.Listen = ""

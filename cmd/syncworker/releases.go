@@ -88,7 +88,7 @@ func releaseCheckout(ctx context.Context, cmd *cli.Command) error {
 }
 
 // maxOperator is the longest name that the local API takes, in bytes.
-const maxOperator = 64
+const maxOperator = 48
 
 // operator names the user who runs the command, behind sudo as well; empty when
 // the system does not say.

@@ -275,7 +275,7 @@ func (w *worker) registerGauges() {
 func (w *worker) buildAPI() error {
 	api, err := localapi.New(localapi.Ports{
 		Sessions: w.driver, Game: linkAdapter{w.link}, Worker: w, Checkouts: inspectAdapter{w.store},
-		Releases: releaseLog{w.logger.Named("releases")},
+		Releases: releaseAdapter{w.archive},
 		Gate:     w.settle, Logger: w.logger.Named("localapi"), Registerer: w.registry,
 	}, localapi.Config{
 		Server: w.owner.Server, Listen: w.config.API.Listen, TokenFile: w.config.API.TokenFile,

@@ -18,7 +18,7 @@ const (
 	maxResume  = 20_000
 	maxProblem = 1024
 	maxWhy     = 256
-	maxWho     = 64
+	maxWho     = 48
 )
 
 func playerField(text string) (handoff.PlayerID, error) {

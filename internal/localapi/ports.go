@@ -206,7 +206,7 @@ type Release struct {
 	Reason string
 	// Forced means that the holder was alive.
 	Forced bool
-	// By names the operator, as far as known, and the worker; up to 192 bytes.
+	// By names the operator, as far as known, and the worker; up to 128 bytes.
 	By string
 	// At is the worker's clock.
 	At time.Time

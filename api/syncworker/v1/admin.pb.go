@@ -1176,7 +1176,7 @@ type ReleaseCheckoutRequest struct {
 	// last accepted save is then kept as a conflict only, and its game is told to
 	// remove the player. Default: false.
 	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
-	// Who gives the order, for the record; up to 64 bytes of printable text,
+	// Who gives the order, for the record; up to 48 bytes of printable text,
 	// taken as it is. Default: empty.
 	OrderedBy     string `protobuf:"bytes,4,opt,name=ordered_by,json=orderedBy,proto3" json:"ordered_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
