@@ -11,6 +11,8 @@ type metrics struct {
 	resyncs  prometheus.Counter
 	polls    prometheus.Counter
 	missed   prometheus.Counter
+	messages prometheus.Counter
+	dropped  prometheus.Counter
 	level    prometheus.Gauge
 	watches  prometheus.Gauge
 }
@@ -33,6 +35,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		missed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "syncworker_events_missed_probes_total",
 			Help: "Writes of the probe key whose notification did not arrive.",
+		}),
+		messages: factory.NewCounter(prometheus.CounterOpts{
+			Name: "syncworker_events_messages_total",
+			Help: "Messages of other workers received on channels that are listened to.",
+		}),
+		dropped: factory.NewCounter(prometheus.CounterOpts{
+			Name: "syncworker_events_dropped_messages_total",
+			Help: "Messages on channels that are listened to that were too long to be genuine.",
 		}),
 		level: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "syncworker_events_level",

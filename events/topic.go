@@ -2,16 +2,23 @@ package events
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// topic is one key that is watched, or whose subscription is being wound up. All
-// of it belongs to Watcher.mu.
+// topic is one channel that somebody is interested in, or whose subscription is
+// being wound up. All of it belongs to Watcher.mu.
 type topic struct {
-	key     string
-	watches []*watch
+	channel string
+	key     string // what is watched; empty when nobody ever did
+	// watches has those first that had their Ready, so many as ready says.
+	// Thousands may watch one key, so none is ever searched for.
+	watches   []*watch
+	ready     int
+	listeners []*listener
+	fresh     bool // in Watcher.fresh
 
 	// sent: the last command about the channel on the present connection was
 	// SUBSCRIBE. Asked counts the SUBSCRIBEs that are not confirmed yet.
@@ -26,7 +33,7 @@ type topic struct {
 type watch struct {
 	notify  func(Event)
 	since   uint64 // the number of safety polls before it
-	ready   bool   // had its Ready; belongs to Watcher.mu
+	at      int    // its place in topic.watches; belongs to Watcher.mu
 	stopped atomic.Bool
 }
 
@@ -45,8 +52,23 @@ func send(deliveries []delivery) {
 	}
 }
 
-// stop ends one watch. A topic that was never subscribed is forgotten at once;
-// any other one when the writer has unsubscribed it.
+// open returns the channel's topic and has the writer look at it. Watcher.mu
+// must be held.
+func (w *Watcher) open(channel string) *topic {
+	t := w.topics[channel]
+	if t == nil {
+		t = &topic{channel: channel}
+		w.topics[channel] = t
+	}
+	if !t.fresh {
+		t.fresh = true
+		w.fresh = append(w.fresh, t)
+	}
+	signal(w.wake)
+	return t
+}
+
+// stop ends one watch.
 func (w *Watcher) stop(t *topic, one *watch) {
 	if one.stopped.Swap(true) {
 		return
@@ -55,8 +77,44 @@ func (w *Watcher) stop(t *topic, one *watch) {
 	defer w.mu.Unlock()
 	w.watches--
 	w.metrics.watches.Dec()
-	t.watches = slices.DeleteFunc(t.watches, func(o *watch) bool { return o == one })
-	if len(t.watches) > 0 {
+	t.remove(one)
+	w.leave(t)
+}
+
+// add takes a watch in, as one that waits for its Ready.
+func (t *topic) add(one *watch) {
+	one.at = len(t.watches)
+	t.watches = append(t.watches, one)
+}
+
+// remove closes the gap that a watch leaves with the last one of its kind.
+func (t *topic) remove(one *watch) {
+	last, gap := len(t.watches)-1, one.at
+	if gap < t.ready {
+		t.ready--
+		t.move(t.ready, gap)
+		gap = t.ready
+	}
+	if gap != last {
+		t.move(last, gap)
+	}
+	t.watches[last] = nil
+	t.watches = t.watches[:last]
+}
+
+func (t *topic) move(from, to int) {
+	t.watches[to] = t.watches[from]
+	t.watches[to].at = to
+}
+
+// unused reports whether nobody is interested any more.
+func (t *topic) unused() bool { return len(t.watches) == 0 && len(t.listeners) == 0 }
+
+// leave winds a topic up that has lost the last interest in it. One that was
+// never subscribed is forgotten at once; any other one when the writer has
+// unsubscribed it. Watcher.mu must be held.
+func (w *Watcher) leave(t *topic) {
+	if !t.unused() {
 		return
 	}
 	w.forget(t)
@@ -66,10 +124,10 @@ func (w *Watcher) stop(t *topic, one *watch) {
 	}
 }
 
-// forget drops a topic that nobody watches and Redis has nothing to say about.
+// forget drops a topic that nobody uses and Redis has nothing to say about.
 func (w *Watcher) forget(t *topic) {
-	if len(t.watches) == 0 && !t.sent && t.asked == 0 && w.topics[t.key] == t {
-		delete(w.topics, t.key)
+	if t.unused() && !t.sent && t.asked == 0 && w.topics[t.channel] == t {
+		delete(w.topics, t.channel)
 	}
 }
 
@@ -81,12 +139,13 @@ func (w *Watcher) takeFresh() (channels []string) {
 	w.mu.Lock()
 	var deliveries []delivery
 	for _, t := range w.fresh {
+		t.fresh = false
 		switch {
-		case len(t.watches) == 0:
+		case t.unused():
 		case !t.sent:
 			t.sent = true
 			t.asked++
-			channels = append(channels, w.prefix+t.key)
+			channels = append(channels, t.channel)
 		case t.confirmed:
 			deliveries = t.makeReady(deliveries, false)
 		}
@@ -103,9 +162,9 @@ func (w *Watcher) takeIdle() (channels []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range w.idle {
-		if len(t.watches) == 0 && t.sent {
+		if t.unused() && t.sent {
 			t.sent, t.confirmed = false, false
-			channels = append(channels, w.prefix+t.key)
+			channels = append(channels, t.channel)
 			w.forget(t)
 		}
 	}
@@ -114,12 +173,12 @@ func (w *Watcher) takeIdle() (channels []string) {
 }
 
 // subscribed handles the confirmation of one SUBSCRIBE.
-func (w *Watcher) subscribed(key string) {
+func (w *Watcher) subscribed(channel string) {
 	w.deliver.Lock()
 	defer w.deliver.Unlock()
 	w.mu.Lock()
 	var deliveries []delivery
-	if t := w.topics[key]; t != nil && t.asked > 0 {
+	if t := w.topics[channel]; t != nil && t.asked > 0 {
 		t.asked--
 		if t.asked == 0 && t.sent {
 			t.confirmed = true
@@ -134,41 +193,50 @@ func (w *Watcher) subscribed(key string) {
 // makeReady adds a Ready for every watch that has had none and, when the
 // subscription is a new one, a Resync for the others.
 func (t *topic) makeReady(to []delivery, resync bool) []delivery {
-	for _, one := range t.watches {
-		switch {
-		case !one.ready:
-			one.ready = true
-			to = append(to, delivery{one, Event{Key: t.key, Kind: Ready}})
-		case resync:
-			to = append(to, delivery{one, Event{Key: t.key, Kind: Resync}})
-		}
+	if resync {
+		to = t.toReady(to, Event{Key: t.key, Kind: Resync})
+	}
+	for _, one := range t.watches[t.ready:] {
+		to = append(to, delivery{one, Event{Key: t.key, Kind: Ready}})
+	}
+	t.ready = len(t.watches)
+	return to
+}
+
+// toReady adds the event for every watch that had its Ready.
+func (t *topic) toReady(to []delivery, event Event) []delivery {
+	for _, one := range t.watches[:t.ready] {
+		to = append(to, delivery{one, event})
 	}
 	return to
 }
 
-// changed handles one notification. A watch that is not ready yet does not need
-// it: it reads after its Ready, which comes later.
-func (w *Watcher) changed(key, name string) {
-	w.metrics.receive(name)
+// message handles what was published on a channel. A watch that is not ready yet
+// does not need it: it reads after its Ready, which comes later.
+func (w *Watcher) message(channel, payload string) {
+	if strings.HasPrefix(channel, w.prefix) {
+		w.metrics.receive(payload)
+	}
 	w.deliver.Lock()
 	defer w.deliver.Unlock()
 	w.mu.Lock()
 	var deliveries []delivery
-	if t := w.topics[key]; t != nil && t.confirmed {
-		for _, one := range t.watches {
-			if one.ready {
-				deliveries = append(deliveries, delivery{one, Event{Key: key, Kind: Changed, Name: name}})
-			}
+	var listeners []*listener
+	if t := w.topics[channel]; t != nil {
+		if t.confirmed {
+			deliveries = t.toReady(nil, Event{Key: t.key, Kind: Changed, Name: payload})
 		}
+		listeners = slices.Clone(t.listeners)
 	}
 	w.mu.Unlock()
 	send(deliveries)
+	w.hand(listeners, channel, payload)
 }
 
 // resyncAll tells every watch that is ready to look again.
 func (w *Watcher) resyncAll() {
 	w.sendAll(func(t *topic, one *watch) (Event, bool) {
-		return Event{Key: t.key, Kind: Resync}, one.ready
+		return Event{Key: t.key, Kind: Resync}, one.at < t.ready
 	})
 }
 
@@ -180,7 +248,7 @@ func (w *Watcher) pollAll() {
 	polls := w.polls
 	w.mu.Unlock()
 	sent := w.sendAll(func(t *topic, one *watch) (Event, bool) {
-		return Event{Key: t.key, Kind: Poll}, one.ready || one.since+1 < polls
+		return Event{Key: t.key, Kind: Poll}, one.at < t.ready || one.since+1 < polls
 	})
 	w.metrics.polls.Add(float64(sent))
 }
@@ -213,6 +281,7 @@ func (w *Watcher) attach(l *link) {
 	w.link = l
 	w.fresh = w.fresh[:0]
 	for _, t := range w.topics {
+		t.fresh = true
 		w.fresh = append(w.fresh, t)
 	}
 	signal(w.wake)
@@ -226,7 +295,7 @@ func (w *Watcher) detach() {
 	w.link = nil
 	w.fresh, w.idle = nil, nil
 	for _, t := range w.topics {
-		t.sent, t.confirmed, t.asked = false, false, 0
+		t.sent, t.confirmed, t.asked, t.fresh = false, false, 0, false
 		w.forget(t)
 	}
 }
@@ -236,11 +305,9 @@ func (w *Watcher) hear(frame any) {
 	switch frame := frame.(type) {
 	case *redis.Subscription:
 		if frame.Kind == "subscribe" {
-			w.subscribed(w.keyOf(frame.Channel))
+			w.subscribed(frame.Channel)
 		}
 	case *redis.Message:
-		w.changed(w.keyOf(frame.Channel), frame.Payload)
+		w.message(frame.Channel, frame.Payload)
 	}
 }
-
-func (w *Watcher) keyOf(channel string) string { return channel[min(len(w.prefix), len(channel)):] }

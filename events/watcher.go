@@ -129,9 +129,9 @@ type Watcher struct {
 	deliver sync.Mutex
 
 	mu       sync.Mutex
-	topics   map[string]*topic // by key
-	fresh    []*topic          // got a watch since the writer last looked
-	idle     []*topic          // lost their last watch
+	topics   map[string]*topic // by channel
+	fresh    []*topic          // became of interest to somebody since the writer last looked
+	idle     []*topic          // became of interest to nobody
 	link     *link             // nil while there is no connection
 	onResync []func()
 	polls    uint64 // safety polls so far
@@ -187,17 +187,12 @@ func (w *Watcher) Interrupt(error) { w.cancel() }
 func (w *Watcher) Watch(key string, notify func(Event)) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.topics[key]
-	if t == nil {
-		t = &topic{key: key}
-		w.topics[key] = t
-	}
+	t := w.open(w.prefix + key)
+	t.key = key
 	one := &watch{notify: notify, since: w.polls}
-	t.watches = append(t.watches, one)
-	w.fresh = append(w.fresh, t)
+	t.add(one)
 	w.watches++
 	w.metrics.watches.Inc()
-	signal(w.wake)
 	return func() { w.stop(t, one) }
 }
 

@@ -21,4 +21,10 @@
 //	__keyspace@<db>__:<key>
 //
 // Redis publishes there what happened to the key; the number is the database.
+//
+//	<namespace>:<cluster>:petition:<server id>
+//
+// Workers publish there that they wait for a player whom this server holds. A
+// channel belongs to no database: clusters that share a Redis differ in their
+// namespace or cluster ID, not in the number of the database alone.
 package keyspace

@@ -125,6 +125,10 @@ func (s Space) Checkouts(id handoff.ServerID) string { return s.server(Checkouts
 // Probe returns the key that the server's test of notifications writes.
 func (s Space) Probe(id handoff.ServerID) string { return s.server(Probe, id) }
 
+// Petitions returns the channel on which the server's worker takes petitions. No
+// key has this name.
+func (s Space) Petitions(id handoff.ServerID) string { return s.prefix + petitions + ":" + string(id) }
+
 func (s Space) player(t Type, p handoff.PlayerID) string {
 	return s.prefix + string(t) + ":{" + p.String() + "}"
 }
@@ -198,6 +202,9 @@ const (
 	channelHead = "__keyspace@"
 	channelTail = "__:"
 )
+
+// petitions stands in a channel's name where a key has its type.
+const petitions = "petition"
 
 // Channel returns the channel on which Redis tells what happens to the key in
 // the database db.

@@ -18,27 +18,29 @@ const giveBackTimeout = 2 * time.Second
 // errNotGranted keeps a failure apart from the reasons behind it.
 var errNotGranted = errors.New("redisstore: the grant was given back")
 
-// Claim asks for a player's checkout. Whatever is not a definite answer of the
+// Claim asks for a player's checkout, or, when c.Over names a holder, takes the
+// player over from exactly that one. Whatever is not a definite answer of the
 // script is ClaimFailed with the error, and then the claim may or may not have
 // taken effect (law L3).
 func (s *Store) Claim(ctx context.Context, player handoff.PlayerID, c handoff.Claim) handoff.Claimed {
-	allow := 0
-	if c.AllowUnknown {
-		allow = 1
+	if c.Over.Server != "" {
+		return s.takeOver(ctx, player, c)
 	}
-	claimed, err := s.granting(ctx, claimScript, player, c, string(s.config.Server), allow, int64(c.Floor))
+	claimed, err := s.granting(ctx, claimScript, player, c, string(s.config.Server), flag(c.AllowUnknown), int64(c.Floor))
 	if err != nil {
 		return failed(c, fmt.Errorf("claim player: %w", err))
 	}
 	return claimed
 }
 
-// TakeOver asks for a player whom another server holds. It is granted when
-// checkout and fence are still as seen, or when a claim would be granted;
-// otherwise the answer is that of a claim. AllowUnknown plays no part.
-func (s *Store) TakeOver(ctx context.Context, player handoff.PlayerID, c handoff.Claim, seen handoff.Holder) handoff.Claimed {
+// takeOver asks for a player whom another server holds. It is granted, and
+// TakenOver, when checkout and fence are still those of c.Over; otherwise the
+// answer is that of a claim, a grant included. AllowUnknown plays no part. A
+// call that is repeated because its answer was lost finds the checkout ours, so
+// then the grant is not called TakenOver.
+func (s *Store) takeOver(ctx context.Context, player handoff.PlayerID, c handoff.Claim) handoff.Claimed {
 	claimed, err := s.granting(ctx, takeOverScript, player, c,
-		string(s.config.Server), string(seen.Server), int64(seen.Fence), int64(c.Floor))
+		string(s.config.Server), string(c.Over.Server), int64(c.Over.Fence), int64(c.Floor))
 	if err != nil {
 		return failed(c, fmt.Errorf("take over player: %w", err))
 	}
@@ -104,7 +106,7 @@ func (s *Store) enlist(ctx context.Context, on redis.Cmdable, player handoff.Pla
 func (s *Store) unlisted(ctx context.Context, player handoff.PlayerID, c handoff.Claim, ran *redis.Cmd, problem error) error {
 	problem = fmt.Errorf("enlist player: %w", mend(problem))
 	answer, err := received(ran)
-	if err != nil || answer.word() != "granted" {
+	if err != nil || answer.word() != "granted" && answer.word() != "taken" {
 		return problem
 	}
 	claimed, err := s.claimed(player, c, answer)
@@ -129,8 +131,8 @@ func (s *Store) claimed(player handoff.PlayerID, c handoff.Claim, answer reply) 
 	case "held":
 		claimed.Outcome = handoff.ClaimHeld
 		claimed.Holder, err = answer.holder(1)
-	case "granted":
-		claimed.Outcome = handoff.ClaimGranted
+	case "granted", "taken":
+		claimed.Outcome, claimed.TakenOver = handoff.ClaimGranted, answer.word() == "taken"
 		var fence int64
 		fence, err = answer.number(1)
 		claimed.Fence = handoff.Fence(fence)

@@ -37,7 +37,7 @@ var everything = map[string]func(*redisstore.Store, handoff.PlayerID) error{
 		return failure(s.Claim(context.Background(), p, handoff.Claim{Enlist: true}))
 	},
 	"take over player": func(s *redisstore.Store, p handoff.PlayerID) error {
-		return failure(s.TakeOver(context.Background(), p, handoff.Claim{}, handoff.Holder{}))
+		return failure(s.Claim(context.Background(), p, handoff.Claim{Over: handoff.Holder{Server: "b"}}))
 	},
 	"update player": func(s *redisstore.Store, p handoff.PlayerID) error {
 		shot := snapshot(p, handoff.Version{Fence: 7, Sequence: 1})
@@ -51,7 +51,7 @@ var everything = map[string]func(*redisstore.Store, handoff.PlayerID) error{
 		return unwritten(s.Release(context.Background(), p, 7))
 	},
 	"resume player": func(s *redisstore.Store, p handoff.PlayerID) error {
-		return unwritten(s.Resume(context.Background(), p, 7))
+		return unwritten(s.Resume(context.Background(), p, handoff.Resume{Fence: 7, Load: true}))
 	},
 	"sweep player": func(s *redisstore.Store, p handoff.PlayerID) error {
 		return unwritten(s.Sweep(context.Background(), p))
@@ -95,6 +95,17 @@ var everything = map[string]func(*redisstore.Store, handoff.PlayerID) error{
 	"renew lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
 		_, err := s.RenewLease(context.Background(), "v", 1e9)
 		return err
+	},
+	"swap lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
+		_, err := s.SwapLease(context.Background(), "v", "w", 1e9)
+		return err
+	},
+	"read data_update": func(s *redisstore.Store, p handoff.PlayerID) error {
+		_, _, err := s.Unstored(context.Background(), p)
+		return err
+	},
+	"petition b": func(s *redisstore.Store, p handoff.PlayerID) error {
+		return s.Petition(context.Background(), "b", p, "a", 7)
 	},
 	"drop lease": func(s *redisstore.Store, _ handoff.PlayerID) error {
 		return s.DropLease(context.Background(), "v")
@@ -376,10 +387,10 @@ func TestUnexpectedReplies(t *testing.T) {
 		a := r.storeOn("a", client, grants)
 		for step, call := range everything {
 			switch step {
-			case "enlist player", "delist player", "list checked out players", "check lease", "list and claim":
+			case "enlist player", "delist player", "list checked out players", "check lease", "list and claim", "petition b":
 				continue // No scripts, or not alone.
 			}
-			if step == "renew lease" && len(fields) == 1 && fields[0] == "foreign" {
+			if (step == "renew lease" || step == "swap lease") && len(fields) == 1 && fields[0] == "foreign" {
 				continue // A foreign lease with an empty value.
 			}
 			if err := call(a, r.player()); err == nil || !strings.Contains(err.Error(), "unexpected reply") {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/redis/go-redis/v9"
@@ -129,6 +130,8 @@ type Identity struct {
 	config IdentityConfig
 	logger hclog.Logger
 
+	generation atomic.Uint64 // how often another server took the place of the adopted one
+
 	mu      sync.Mutex
 	seen    bool   // whether any server was adopted
 	adopted string // its identity
@@ -175,6 +178,13 @@ func (i *Identity) OnGrantConnect(ctx context.Context, conn *redis.Conn) error {
 	return nil
 }
 
+// Generation counts how often another server took the place of the one before;
+// it begins at 0 and is raised before Changed is called. As long as it stays the
+// same, Redis is the same process in the same role, as far as the connections
+// made meanwhile have shown (rule R7). It never rises while Redis does not tell
+// who it is.
+func (i *Identity) Generation() uint64 { return i.generation.Load() }
+
 // observe adopts a server and reports whether it took the place of another.
 // Connections wait for each other here, so that none is used on the new server
 // before Changed has returned.
@@ -188,6 +198,7 @@ func (i *Identity) observe(identity string) (changed bool) {
 	old := i.adopted
 	changed = i.seen && old != identity
 	if changed {
+		i.generation.Add(1)
 		i.config.Changed(old, identity)
 	}
 	i.seen, i.adopted = true, identity

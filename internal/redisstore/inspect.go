@@ -89,6 +89,26 @@ func (s *Store) Expire(ctx context.Context, player handoff.PlayerID, version han
 	return nil
 }
 
+// Unstored reads data_update as it is and how long it will live, below 0 for
+// ever: then the database does not have it yet. The bytes are nil when there is
+// none. The error is not nil when it could not be read.
+func (s *Store) Unstored(ctx context.Context, player handoff.PlayerID) (packed []byte, ttl time.Duration, err error) {
+	answer, err := s.run(ctx, unstoredScript, []string{s.config.Space.Update(player)})
+	switch {
+	case err != nil:
+	case answer.word() == "absent":
+		return nil, 0, nil
+	case answer.word() == "present":
+		var milliseconds int64
+		if milliseconds, err = answer.number(2); err == nil {
+			return []byte(answer.field(1)), time.Duration(milliseconds) * time.Millisecond, nil
+		}
+	default:
+		err = answer.unexpected()
+	}
+	return nil, 0, fmt.Errorf("read data_update: %w", err)
+}
+
 // Enlist puts the player on the list of those this server may hold. A claim
 // does that by itself.
 func (s *Store) Enlist(ctx context.Context, player handoff.PlayerID) error {

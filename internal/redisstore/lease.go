@@ -12,10 +12,10 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
-// LeaseOutcome is what became of a lease that was to be renewed.
+// LeaseOutcome is what became of a lease that was to be renewed or swapped.
 type LeaseOutcome uint8
 
-// The outcomes of RenewLease.
+// The outcomes of RenewLease and SwapLease.
 const (
 	// LeaseRenewed: it is ours and lives on.
 	LeaseRenewed LeaseOutcome = iota + 1
@@ -39,7 +39,7 @@ func (o LeaseOutcome) String() string {
 	}
 }
 
-// LeaseState answers RenewLease.
+// LeaseState answers RenewLease and SwapLease.
 type LeaseState struct {
 	Outcome LeaseOutcome
 	// Current is the other value (LeaseForeign).
@@ -54,7 +54,7 @@ func (s *Store) leaseKey() []string { return []string{s.config.Space.Lease(s.con
 // stands there and left is how long it will live, below 0 for ever. A repeat
 // with the same value wins again.
 func (s *Store) AcquireLease(ctx context.Context, value string, ttl time.Duration) (won bool, current string, left time.Duration, err error) {
-	answer, err := s.runLease(ctx, leaseAcquireScript, value, ttl)
+	answer, err := s.runLease(ctx, leaseAcquireScript, ttl, value)
 	switch {
 	case err != nil:
 	case answer.word() == "won":
@@ -73,9 +73,22 @@ func (s *Store) AcquireLease(ctx context.Context, value string, ttl time.Duratio
 // RenewLease lets this server's lease live for another ttl if it carries the
 // value. It never makes a lease: that one was missing must be known.
 func (s *Store) RenewLease(ctx context.Context, value string, ttl time.Duration) (LeaseState, error) {
-	answer, err := s.runLease(ctx, leaseRenewScript, value, ttl)
+	return leaseState("renew lease", func() (reply, error) { return s.runLease(ctx, leaseRenewScript, ttl, value) })
+}
+
+// SwapLease replaces the value of this server's lease, if it is from, by to, and
+// lets it live for ttl. The outcome is LeaseRenewed, also when it was done
+// before; LeaseMissing when there is no lease, for none is made; or LeaseForeign.
+// Of several callers who know the same value and bring their own, one wins.
+func (s *Store) SwapLease(ctx context.Context, from, to string, ttl time.Duration) (LeaseState, error) {
+	return leaseState("swap lease", func() (reply, error) { return s.runLease(ctx, leaseSwapScript, ttl, from, to) })
+}
+
+// leaseState runs a script that changes a lease and reads its answer.
+func leaseState(step string, run func() (reply, error)) (LeaseState, error) {
+	answer, err := run()
 	if err != nil {
-		return LeaseState{}, fmt.Errorf("renew lease: %w", err)
+		return LeaseState{}, fmt.Errorf("%s: %w", step, err)
 	}
 	switch answer.word() {
 	case "renewed":
@@ -85,7 +98,7 @@ func (s *Store) RenewLease(ctx context.Context, value string, ttl time.Duration)
 	case "foreign":
 		return LeaseState{Outcome: LeaseForeign, Current: answer.field(1)}, nil
 	default:
-		return LeaseState{}, fmt.Errorf("renew lease: %w", answer.unexpected())
+		return LeaseState{}, fmt.Errorf("%s: %w", step, answer.unexpected())
 	}
 }
 
@@ -121,11 +134,11 @@ func (s *Store) ReadLease(ctx context.Context, server handoff.ServerID) (value s
 }
 
 // runLease guards against a time that would end the lease at once.
-func (s *Store) runLease(ctx context.Context, script *redis.Script, value string, ttl time.Duration) (reply, error) {
+func (s *Store) runLease(ctx context.Context, script *redis.Script, ttl time.Duration, values ...any) (reply, error) {
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("redisstore: a lease of %v is too short", ttl)
 	}
-	return s.run(ctx, script, s.leaseKey(), value, ttl.Milliseconds())
+	return s.run(ctx, script, s.leaseKey(), append(values, ttl.Milliseconds())...)
 }
 
 // CheckLease reports whether this server's lease is in Redis and carries our

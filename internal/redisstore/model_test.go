@@ -38,15 +38,19 @@ func (m *model) grants(server string, allowUnknown bool) (bool, string) {
 
 // grant applies a grant. The clock is Redis's own, so the fence is taken from
 // the answer.
-func (m *model) grant(server string, fence handoff.Fence) string {
+func (m *model) grant(server string, fence handoff.Fence) {
 	m.holder, m.fence, m.known = server, fence, true
+}
+
+// withUpdate is what an answer says that carries data_update.
+func (m *model) withUpdate() string {
 	switch {
 	case m.foreign != "":
-		return fmt.Sprintf("granted %d damaged", fence)
+		return " damaged"
 	case !m.version.IsZero():
-		return fmt.Sprintf("granted %d with %s", fence, m.version)
+		return " with " + m.version.String()
 	default:
-		return fmt.Sprintf("granted %d", fence)
+		return ""
 	}
 }
 
@@ -101,16 +105,20 @@ func (m *model) release(server string, fence handoff.Fence) string {
 	}
 }
 
-func (m *model) resume(server string, fence handoff.Fence) string {
+func (m *model) resume(server string, r handoff.Resume) string {
 	switch {
-	case m.highest() > fence:
+	case m.highest() > r.Fence:
 		return fmt.Sprintf("fenced by %s %d", m.holder, m.highest())
-	case m.known && m.fence == fence && m.holder != "" && m.holder != server:
+	case m.known && m.fence == r.Fence && m.holder != "" && m.holder != server:
 		return fmt.Sprintf("fenced by %s %d", m.holder, m.fence)
-	default:
-		m.holder, m.fence, m.known = server, fence, true
-		return "done"
+	case r.Strict && (!m.known || m.fence < r.Fence):
+		return "forgotten"
 	}
+	m.holder, m.fence, m.known = server, r.Fence, true
+	if r.Load {
+		return "done" + m.withUpdate()
+	}
+	return "done"
 }
 
 // state is what the keys must hold.
@@ -211,31 +219,39 @@ func (w *walk) claim(server string) {
 	got := w.stores[server].Claim(context.Background(), w.p, c)
 	granted, want := w.m.grants(server, c.AllowUnknown)
 	if granted {
-		want = w.granted(server, got, c.Floor)
+		want = w.granted("granted", server, got, c.Floor)
 	}
 	w.expect(fmt.Sprintf("%s claim %+v", server, c), describeClaimed(got), want)
 }
 
 func (w *walk) takeOver(server string) {
 	seen := handoff.Holder{Server: handoff.ServerID(w.m.holder), Fence: w.m.fence}
+	if seen.Server == "" || w.rng.IntN(8) == 0 { // The holder was another one, or has gone since.
+		seen.Server = "b"
+	}
 	if w.rng.IntN(3) == 0 {
 		seen.Fence++
 	}
-	c := handoff.Claim{Floor: w.floor()}
-	got := w.stores[server].TakeOver(context.Background(), w.p, c, seen)
+	c := handoff.Claim{Floor: w.floor(), Over: seen, Enlist: w.rng.IntN(4) == 0, AllowUnknown: w.rng.IntN(4) == 0}
+	got := w.stores[server].Claim(context.Background(), w.p, c)
 	granted, want := w.m.grants(server, false)
-	if granted || w.m.holder != "" && seen.Fence == w.m.fence {
-		want = w.granted(server, got, c.Floor)
+	asSeen := w.m.holder == string(seen.Server) && seen.Fence == w.m.fence
+	switch {
+	case asSeen && w.m.holder != server:
+		want = w.granted("taken", server, got, c.Floor)
+	case asSeen || granted:
+		want = w.granted("granted", server, got, c.Floor)
 	}
 	w.expect(fmt.Sprintf("%s take over %+v", server, seen), describeClaimed(got), want)
 }
 
-func (w *walk) granted(server string, got handoff.Claimed, floor handoff.Fence) string {
+func (w *walk) granted(word, server string, got handoff.Claimed, floor handoff.Fence) string {
 	if least := max(w.m.highest(), floor) + 1; got.Fence < least {
 		w.t.Errorf("granted %d, want %d at least", got.Fence, least)
 	}
 	w.sessions[server] = append(w.sessions[server], session{fence: got.Fence})
-	return w.m.grant(server, got.Fence)
+	w.m.grant(server, got.Fence)
+	return fmt.Sprintf("%s %d", word, got.Fence) + w.m.withUpdate()
 }
 
 func (w *walk) free(server string) {
@@ -280,7 +296,8 @@ func (w *walk) write(server string) {
 	case 3:
 		w.expect(call+" release", release(v.Fence)(store, w.p), w.m.release(server, v.Fence))
 	default:
-		w.expect(call+" resume", resume(v.Fence)(store, w.p), w.m.resume(server, v.Fence))
+		again := handoff.Resume{Fence: v.Fence, Strict: w.rng.IntN(2) == 0, Load: w.rng.IntN(2) == 0}
+		w.expect(fmt.Sprintf("%s resume %+v", call, again), resumeAs(again)(store, w.p), w.m.resume(server, again))
 	}
 }
 

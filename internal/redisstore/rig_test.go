@@ -47,6 +47,8 @@ var scenarios = []scenario{
 	{"check in table", testCheckInTable},
 	{"release table", testReleaseTable},
 	{"resume table", testResumeTable},
+	{"strict resume table", testStrictResumeTable},
+	{"loading resume table", testLoadingResumeTable},
 	{"sweep table", testSweepTable},
 	{"free table", testFreeTable},
 	{"wrong types", testWrongTypes},
@@ -234,8 +236,9 @@ func claim(c handoff.Claim) func(*redisstore.Store, handoff.PlayerID) string {
 }
 
 func takeOver(c handoff.Claim, seen handoff.Holder) func(*redisstore.Store, handoff.PlayerID) string {
+	c.Over = seen
 	return func(s *redisstore.Store, p handoff.PlayerID) string {
-		return describeClaimed(s.TakeOver(context.Background(), p, c, seen))
+		return describeClaimed(s.Claim(context.Background(), p, c))
 	}
 }
 
@@ -260,8 +263,12 @@ func release(fence handoff.Fence) func(*redisstore.Store, handoff.PlayerID) stri
 }
 
 func resume(fence handoff.Fence) func(*redisstore.Store, handoff.PlayerID) string {
+	return resumeAs(handoff.Resume{Fence: fence})
+}
+
+func resumeAs(r handoff.Resume) func(*redisstore.Store, handoff.PlayerID) string {
 	return func(s *redisstore.Store, p handoff.PlayerID) string {
-		return describeWritten(s.Resume(context.Background(), p, fence))
+		return describeWritten(s.Resume(context.Background(), p, r))
 	}
 }
 
@@ -278,14 +285,11 @@ func free(seen handoff.Holder) func(*redisstore.Store, handoff.PlayerID) string 
 func describeClaimed(c handoff.Claimed) string {
 	switch c.Outcome {
 	case handoff.ClaimGranted:
-		switch {
-		case c.Err != nil:
-			return fmt.Sprintf("granted %d damaged", c.Fence)
-		case c.Update != nil:
-			return fmt.Sprintf("granted %d with %s", c.Fence, c.Update.Version)
-		default:
-			return fmt.Sprintf("granted %d", c.Fence)
+		word := "granted"
+		if c.TakenOver {
+			word = "taken"
 		}
+		return fmt.Sprintf("%s %d", word, c.Fence) + describeUpdate(c.Update, c.Err)
 	case handoff.ClaimHeld:
 		return fmt.Sprintf("held by %s %d", c.Holder.Server, c.Holder.Fence)
 	case handoff.ClaimUnknown:
@@ -297,10 +301,24 @@ func describeClaimed(c handoff.Claimed) string {
 	}
 }
 
+// describeUpdate tells what came with an answer.
+func describeUpdate(update *handoff.Snapshot, err error) string {
+	switch {
+	case errors.Is(err, handoff.ErrDamaged) && update == nil:
+		return " damaged"
+	case err != nil:
+		return " with error " + err.Error()
+	case update != nil:
+		return " with " + update.Version.String()
+	default:
+		return ""
+	}
+}
+
 func describeWritten(w handoff.Written) string {
 	switch w.Outcome {
 	case handoff.WriteDone:
-		return "done"
+		return "done" + describeUpdate(w.Update, w.Err)
 	case handoff.WriteFenced:
 		return fmt.Sprintf("fenced by %s %d", w.Holder.Server, w.Holder.Fence)
 	case handoff.WriteSuperseded:

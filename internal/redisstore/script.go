@@ -29,9 +29,11 @@ var (
 	expireScript   = script("common", "expire")
 	inspectScript  = script("common", "inspect")
 	delistScript   = script("delist")
+	unstoredScript = script("unstored")
 
 	leaseAcquireScript = script("lease_acquire")
 	leaseRenewScript   = script("lease_renew")
+	leaseSwapScript    = script("lease_swap")
 	leaseDropScript    = script("lease_drop")
 	leaseReadScript    = script("lease_read")
 )

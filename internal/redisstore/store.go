@@ -52,7 +52,7 @@ type Store struct {
 }
 
 // New returns a store. The grants client runs what gives a player to this
-// server, Claim and TakeOver; its connections must refuse to come up on a Redis
+// server, Claim; its connections must refuse to come up on a Redis
 // that the worker has not settled on (see Identity). The client runs the rest.
 func New(client, grants redis.UniversalClient, codec Codec, config Config) *Store {
 	if config.UpdateTTL < time.Millisecond {

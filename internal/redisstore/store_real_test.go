@@ -46,6 +46,7 @@ func TestOnRedis(t *testing.T) {
 var permissions = []any{
 	"~syncworker:*", "+eval", "+evalsha", "+get", "+set", "+del", "+getrange", "+strlen", "+pttl", "+pexpire",
 	"+time", "+rpush", "+ltrim", "+sadd", "+srem", "+sscan", "+info", "+select", "+ping",
+	"+publish", "&syncworker:*:petition:*",
 }
 
 // setUser makes an ACL user.

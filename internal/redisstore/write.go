@@ -72,17 +72,35 @@ func (s *Store) Release(ctx context.Context, player handoff.PlayerID, fence hand
 
 // Resume puts checkout and fence of a live session back where Redis forgot
 // them, and before that the player on server_checkouts, which it forgot in the
-// same moment. The outcome is WriteDone, WriteFenced or WriteFailed.
-func (s *Store) Resume(ctx context.Context, player handoff.PlayerID, fence handoff.Fence) handoff.Written {
+// same moment. The outcome is WriteDone, WriteFenced or WriteFailed, and
+// WriteForgotten when r.Strict forbids to put a fence back.
+//
+// With r.Load, WriteDone comes with the data_update of the same moment. When
+// that is damaged, the outcome is WriteDone all the same, Update is nil and Err
+// wraps handoff.ErrDamaged: the session is resumed, and its data is there and
+// cannot be read.
+func (s *Store) Resume(ctx context.Context, player handoff.PlayerID, r handoff.Resume) handoff.Written {
 	const step = "resume player"
 	if err := s.Enlist(ctx, player); err != nil {
 		return unwritten(step, err)
 	}
-	answer, err := s.run(ctx, resumeScript, s.playerKeys(player), string(s.config.Server), int64(fence))
+	answer, err := s.run(ctx, resumeScript, s.playerKeys(player), string(s.config.Server), int64(r.Fence), flag(r.Strict), flag(r.Load))
 	if err != nil {
 		return unwritten(step, err)
 	}
-	return written(step, answer)
+	resumed := written(step, answer)
+	if resumed.Outcome == handoff.WriteDone && len(answer) > 1 {
+		resumed.Update, resumed.Err = s.unpack(player, answer[1])
+	}
+	return resumed
+}
+
+// flag is a condition as scripts take it.
+func flag(set bool) int {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // Sweep removes the player's checkout if it carries this server's ID, whatever

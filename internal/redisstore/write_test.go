@@ -175,6 +175,55 @@ func testResumeTable(t *testing.T, r *rig) {
 	})
 }
 
+// A strict resume puts back what nobody but us can have had: the checkout at our
+// own fence (rule R7).
+func testStrictResumeTable(t *testing.T, r *rig) {
+	call := resumeAs(handoff.Resume{Fence: 7, Strict: true})
+	ours := state{checkout: "a", fence: "7"}
+	r.table(t, []row{
+		{"nothing stored", state{}, call, "forgotten", state{}},
+		{"nothing missing", ours, call, "done", ours},
+		{"checkout gone", state{fence: "7"}, call, "done", ours},
+		{"checkout gone, data of ours", state{fence: "7", update: "7/3"}, call, "done", state{checkout: "a", fence: "7", update: "7/3"}},
+		{"fence gone", state{checkout: "a"}, call, "forgotten", state{checkout: "a"}},
+		{"fence gone, data of ours", state{checkout: "a", update: "7/3"}, call, "forgotten", state{checkout: "a", update: "7/3"}},
+		{"fence gone, checkout of another", state{checkout: "b"}, call, "forgotten", state{checkout: "b"}},
+		{"lower fence, free", state{fence: "6"}, call, "forgotten", state{fence: "6"}},
+		{"lower fence, checkout ours", state{checkout: "a", fence: "6"}, call, "forgotten", state{checkout: "a", fence: "6"}},
+		{"lower fence, checkout of another", state{checkout: "b", fence: "6", update: "6/1"}, call, "forgotten", state{checkout: "b", fence: "6", update: "6/1"}},
+		{"our fence, checkout of another", state{checkout: "b", fence: "7"}, call, "fenced by b 7", state{checkout: "b", fence: "7"}},
+		{"higher fence, held", state{checkout: "b", fence: "8"}, call, "fenced by b 8", state{checkout: "b", fence: "8"}},
+		{"higher fence, free", state{fence: "8"}, call, "fenced by  8", state{fence: "8"}},
+		{"higher fence, a later session of ours", state{checkout: "a", fence: "8"}, call, "fenced by a 8", state{checkout: "a", fence: "8"}},
+		{"no fence, data written under a higher one", state{update: "8/1"}, call, "fenced by  8", state{update: "8/1"}},
+		{"our fence, data written under a higher one", state{checkout: "a", fence: "7", update: "8/1"}, call, "fenced by a 8", state{checkout: "a", fence: "7", update: "8/1"}},
+		{"our fence, foreign data", state{fence: "7", update: "no snapshot"}, call, "done", state{checkout: "a", fence: "7", update: "no snapshot"}},
+	})
+}
+
+// With Load the answer carries the data_update of the same moment, and only
+// when the session has the player.
+func testLoadingResumeTable(t *testing.T, r *rig) {
+	call := resumeAs(handoff.Resume{Fence: 7, Load: true})
+	strict := resumeAs(handoff.Resume{Fence: 7, Load: true, Strict: true})
+	ours := state{checkout: "a", fence: "7"}
+	saved := state{checkout: "a", fence: "7", update: "7/3"}
+	foreign := state{checkout: "a", fence: "7", update: "no snapshot"}
+	r.table(t, []row{
+		{"nothing stored", state{}, call, "done", ours},
+		{"nothing missing, no data", ours, call, "done", ours},
+		{"nothing missing", saved, call, "done with 7/3", saved},
+		{"nothing missing, strict", saved, strict, "done with 7/3", saved},
+		{"not asked for", saved, resume(7), "done", saved},
+		{"data of an earlier session", state{checkout: "a", fence: "7", update: "5/9"}, call, "done with 5/9", state{checkout: "a", fence: "7", update: "5/9"}},
+		{"checkout gone", state{fence: "7", update: "7/3"}, strict, "done with 7/3", saved},
+		{"fence gone", state{update: "7/3"}, call, "done with 7/3", saved},
+		{"fence gone, strict", state{update: "7/3"}, strict, "forgotten", state{update: "7/3"}},
+		{"higher fence", state{checkout: "b", fence: "8", update: "7/3"}, call, "fenced by b 8", state{checkout: "b", fence: "8", update: "7/3"}},
+		{"foreign data", foreign, call, "done damaged", foreign},
+	})
+}
+
 func testSweepTable(t *testing.T, r *rig) {
 	r.table(t, []row{
 		{"ours", state{checkout: "a", fence: "7", update: "7/1"}, sweep, "done", state{fence: "7", update: "7/1"}},
@@ -217,7 +266,7 @@ func TestFreedSessionIsFenced(t *testing.T) {
 		t.Fatalf("free: got %s", describeWritten(freed))
 	}
 	for name, answer := range map[string]handoff.Written{
-		"resume":  b.Resume(ctx, p, got.Fence),
+		"resume":  b.Resume(ctx, p, handoff.Resume{Fence: got.Fence}),
 		"release": b.Release(ctx, p, got.Fence),
 	} {
 		if answer.Outcome != handoff.WriteFenced || answer.Holder.Server != "" {
@@ -231,7 +280,7 @@ func testLateRelease(t *testing.T, r *rig) {
 	ctx := context.Background()
 	a, b, p := r.store("a"), r.store("b"), r.player()
 	first := a.Claim(ctx, p, handoff.Claim{AllowUnknown: true})
-	second := b.TakeOver(ctx, p, handoff.Claim{}, handoff.Holder{Server: "a", Fence: first.Fence})
+	second := b.Claim(ctx, p, handoff.Claim{Over: handoff.Holder{Server: "a", Fence: first.Fence}})
 	if second.Outcome != handoff.ClaimGranted || second.Fence <= first.Fence {
 		t.Fatalf("take over: got %s after %s", describeClaimed(second), describeClaimed(first))
 	}

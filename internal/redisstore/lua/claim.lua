@@ -25,4 +25,4 @@ end
 if holder and holder ~= server then
   return {'held', holder, text(fence or 0)}
 end
-return grant(server, fence, floor)
+return grant('granted', server, fence, floor)

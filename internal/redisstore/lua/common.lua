@@ -77,15 +77,15 @@ local function raised(fence, version, floor)
   return raise
 end
 
--- grant checks the player out to the server and returns the answer. KEYS are
--- checkout, fence and update.
-local function grant(server, fence, floor)
+-- grant checks the player out to the server and returns the answer, which
+-- begins with the word. KEYS are checkout, fence and update.
+local function grant(word, server, fence, floor)
   local update = redis.call('GET', KEYS[3])
   local raise = text(raised(fence, (version_of(update or '')), floor))
   redis.call('SET', KEYS[2], raise)
   redis.call('SET', KEYS[1], server)
   if update then
-    return {'granted', raise, update}
+    return {word, raise, update}
   end
-  return {'granted', raise}
+  return {word, raise}
 end

@@ -3,7 +3,9 @@
 -- KEYS   1 data_checkout, 2 data_fence, 3 data_update
 -- ARGV   1 server id, 2 observed holder, 3 observed fence (0: none stored),
 --        4 floor
--- Reply  as claim without allow_unknown
+-- Reply  {taken, fence}          ours, taken from the observed holder
+--        {taken, fence, bytes}   the same, with data_update as it is
+--        else as claim without allow_unknown
 --
 -- Invariant: nobody is fenced but the session that was observed. When checkout
 -- or fence have changed since, somebody acted: the caller gets what a claim
@@ -17,7 +19,7 @@ local holder = redis.call('GET', KEYS[1])
 local fence = stored_fence(KEYS[2])
 
 if holder and holder == seen_holder and (fence or 0) == seen_fence then
-  return grant(server, fence, floor)
+  return grant(holder == server and 'granted' or 'taken', server, fence, floor)
 end
 if not fence then
   return {'unknown'}
@@ -25,4 +27,4 @@ end
 if holder and holder ~= server then
   return {'held', holder, text(fence)}
 end
-return grant(server, fence, floor)
+return grant('granted', server, fence, floor)
