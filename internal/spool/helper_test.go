@@ -131,3 +131,5 @@ func measured(tb testing.TB, registry *prometheus.Registry, name string) (sum fl
 	}
 	return sum
 }
+
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }

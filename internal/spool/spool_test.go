@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/syncworker/syncworker/internal/handoff"
 	"github.com/syncworker/syncworker/internal/spool"
 )
@@ -226,7 +224,7 @@ func TestFolderIsAFile(t *testing.T) {
 // TestSideBySide: entries of many players come and go at the same time.
 func TestSideBySide(t *testing.T) {
 	dir := t.TempDir()
-	registry := prometheus.NewRegistry()
+	registry := newRegistry()
 	s := newSpool(t, spool.Config{Dir: dir, Registerer: registry})
 	const players, each = 16, 8
 	var group sync.WaitGroup
