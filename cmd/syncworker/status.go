@@ -53,7 +53,7 @@ func describeStatus(status *v1.GetStatusResponse, now time.Time) [][]string {
 		{"lease", describeLease(status)},
 		{"redis", describeHealth(status.GetRedis())},
 		{"events", describeEvents(status.GetEvents())},
-		{"database", describeDatabase(status.GetDatabase(), status.GetDatabaseBreaker())},
+		{"database", describeDatabase(status)},
 		{"game", describeGame(status.GetGame())},
 		{"joins", describeJoins(status, now)},
 		{"players", describePhases(status.GetSessionsByPhase())},
@@ -81,20 +81,21 @@ func describeLease(status *v1.GetStatusResponse) string {
 	}
 }
 
-// describeDatabase puts the last answer and what joins do about it together.
-func describeDatabase(health *v1.Health, breaker v1.BreakerState) string {
-	text := describeHealth(health)
-	switch breaker {
-	case v1.BreakerState_BREAKER_STATE_OPEN, v1.BreakerState_BREAKER_STATE_HALF_OPEN:
-		if health.GetOk() {
-			text = "answers again"
-		}
-		return text + "; joins do without it where redis has the data, the others are REFUSED"
-	case v1.BreakerState_BREAKER_STATE_UNSPECIFIED, v1.BreakerState_BREAKER_STATE_CLOSED:
-		return text
-	default:
-		return text
+// describeDatabase puts the last answer and what the worker does about it
+// together.
+func describeDatabase(status *v1.GetStatusResponse) string {
+	reads, writes := status.GetDatabaseReadsPaused(), status.GetDatabaseWritesPaused()
+	text := describeHealth(status.GetDatabase())
+	if status.GetDatabase().GetOk() && (reads || writes) {
+		text = "NOT OK: it did not answer in time, and is tried again"
 	}
+	if reads {
+		text += "; joins do without it where redis has the data, the others are REFUSED"
+	}
+	if writes {
+		text += "; saves go to the spool"
+	}
+	return text
 }
 
 func describeSpool(spool *v1.SpoolHealth) string {

@@ -150,7 +150,7 @@ func TestStatusDuringAnOutage(t *testing.T) {
 	status := healthy()
 	status.Spool = &v1.SpoolHealth{Entries: 3, Bytes: 64 << 20, MaxBytes: 256 << 20}
 	status.Database = &v1.Health{Problem: "database is locked"}
-	status.DatabaseBreaker = v1.BreakerState_BREAKER_STATE_OPEN
+	status.DatabaseReadsPaused = true
 	api := (&fakeWorker{status: status}).onSocket(t)
 	run(t, "status", "--api", api).want(t, 0,
 		"NOT OK: database is locked; joins do without it where redis has the data, the others are REFUSED",
@@ -158,11 +158,11 @@ func TestStatusDuringAnOutage(t *testing.T) {
 
 	status.Database = &v1.Health{Ok: true}
 	status.Spool = &v1.SpoolHealth{Entries: 1, Bytes: 512, Recovering: 1}
-	status.LeaseSuspect = true
-	run(t, "status", "--api", api).want(t, 0, "answers again; joins do without it", "1 save (512 B) on local disk only",
+	status.LeaseSuspect, status.DatabaseWritesPaused = true, true
+	run(t, "status", "--api", api).want(t, 0, "it did not answer in time, and is tried again; joins do without it", "REFUSED; saves go to the spool", "1 save (512 B) on local disk only",
 		"1 save of an earlier run still to be replayed", "SUSPECT")
 	status.LeaseRestarting = true
-	status.DatabaseBreaker = v1.BreakerState_BREAKER_STATE_CLOSED
+	status.DatabaseReadsPaused, status.DatabaseWritesPaused = false, false
 	run(t, "status", "--api", api).want(t, 0, "kept for the restart in place")
 }
 

@@ -90,7 +90,9 @@ func (a *admin) GetStatus(ctx context.Context, _ *v1.GetStatusRequest) (*v1.GetS
 		Spool:           wireSpool(status.Spool),
 		LeaseRestarting: status.LeaseRestarting,
 		LeaseSuspect:    status.LeaseSuspect,
-		DatabaseBreaker: breakers[status.Breaker],
+
+		DatabaseReadsPaused:  status.ReadsPaused,
+		DatabaseWritesPaused: status.WritesPaused,
 	}, nil
 }
 

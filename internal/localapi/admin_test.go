@@ -22,7 +22,7 @@ func TestGetStatus(t *testing.T) {
 	b.worker.status = localapi.Status{
 		Cluster: "main", Mode: "lockstep", Version: "0.1.0", Incarnation: "i1", Started: time.Now().Add(-time.Hour), LeaseHeld: true,
 		Redis: errors.New("connection refused"), EventsReason: "CONFIG is forbidden", SettleUntil: until, Draining: true,
-		LeaseRestarting: true, LeaseSuspect: true, Breaker: localapi.BreakerOpen,
+		LeaseRestarting: true, LeaseSuspect: true, ReadsPaused: true,
 		Spool: localapi.Spool{Entries: 3, Bytes: 4096, MaxBytes: 1 << 20, Recovering: 2},
 	}
 	b.game.setState(localapi.GameState{Open: true, Attached: true, Game: localapi.Game{Boot: "b", Platform: "bukkit", Version: "1.21.4"}})
@@ -44,8 +44,8 @@ func TestGetStatus(t *testing.T) {
 	if redis := status.GetRedis(); redis.GetOk() || redis.GetProblem() != "connection refused" {
 		t.Errorf("redis = %v", redis)
 	}
-	if !status.GetLeaseRestarting() || !status.GetLeaseSuspect() || status.GetDatabaseBreaker() != v1.BreakerState_BREAKER_STATE_OPEN {
-		t.Errorf("lease and breaker: %v", status)
+	if !status.GetLeaseRestarting() || !status.GetLeaseSuspect() || !status.GetDatabaseReadsPaused() || status.GetDatabaseWritesPaused() {
+		t.Errorf("lease and database: %v", status)
 	}
 	if spool := status.GetSpool(); spool.GetEntries() != 3 || spool.GetBytes() != 4096 || spool.GetMaxBytes() != 1<<20 || spool.GetRecovering() != 2 {
 		t.Errorf("spool = %v", spool)

@@ -22,12 +22,6 @@ var states = map[handoff.SaveState]v1.SaveState{
 	handoff.StateProvisional: v1.SaveState_SAVE_STATE_PROVISIONAL,
 }
 
-var breakers = map[Breaker]v1.BreakerState{
-	BreakerClosed:   v1.BreakerState_BREAKER_STATE_CLOSED,
-	BreakerHalfOpen: v1.BreakerState_BREAKER_STATE_HALF_OPEN,
-	BreakerOpen:     v1.BreakerState_BREAKER_STATE_OPEN,
-}
-
 func wireGrant(grant *handoff.Grant) *v1.JoinResponse {
 	response := &v1.JoinResponse{
 		SessionId:    grant.Session.String(),

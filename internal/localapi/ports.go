@@ -130,8 +130,9 @@ type Status struct {
 	LeaseSuspect bool
 	// Redis and Database say what is wrong; nil when nothing is.
 	Redis, Database error
-	// Breaker is the state of the circuit breaker before reads of the database.
-	Breaker Breaker
+	// ReadsPaused and WritesPaused mean that the database is not asked at the
+	// moment, because it did not answer, or too slowly.
+	ReadsPaused, WritesPaused bool
 	// Spool is what waits on the local disk.
 	Spool Spool
 	// Events means that keyspace events wake the worker; false means that it
@@ -143,19 +144,6 @@ type Status struct {
 	// Draining means that the worker is about to stop.
 	Draining bool
 }
-
-// Breaker is the state of a circuit breaker.
-type Breaker uint8
-
-// The states. The zero value means that it is not known.
-const (
-	// BreakerClosed: the database is read.
-	BreakerClosed Breaker = iota + 1
-	// BreakerHalfOpen: single reads try whether it answers again.
-	BreakerHalfOpen
-	// BreakerOpen: it is not read.
-	BreakerOpen
-)
 
 // Spool is what waits on the local disk.
 type Spool struct {

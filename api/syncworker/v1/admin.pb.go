@@ -23,64 +23,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// BreakerState tells whether reads of the database are tried.
-type BreakerState int32
-
-const (
-	// Not known.
-	BreakerState_BREAKER_STATE_UNSPECIFIED BreakerState = 0
-	// The database answers in time, and is asked.
-	BreakerState_BREAKER_STATE_CLOSED BreakerState = 1
-	// It did not; single reads try whether it does again.
-	BreakerState_BREAKER_STATE_HALF_OPEN BreakerState = 2
-	// It does not. Joins go on without it where Redis has the data, and are
-	// refused where not.
-	BreakerState_BREAKER_STATE_OPEN BreakerState = 3
-)
-
-// Enum value maps for BreakerState.
-var (
-	BreakerState_name = map[int32]string{
-		0: "BREAKER_STATE_UNSPECIFIED",
-		1: "BREAKER_STATE_CLOSED",
-		2: "BREAKER_STATE_HALF_OPEN",
-		3: "BREAKER_STATE_OPEN",
-	}
-	BreakerState_value = map[string]int32{
-		"BREAKER_STATE_UNSPECIFIED": 0,
-		"BREAKER_STATE_CLOSED":      1,
-		"BREAKER_STATE_HALF_OPEN":   2,
-		"BREAKER_STATE_OPEN":        3,
-	}
-)
-
-func (x BreakerState) Enum() *BreakerState {
-	p := new(BreakerState)
-	*p = x
-	return p
-}
-
-func (x BreakerState) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (BreakerState) Descriptor() protoreflect.EnumDescriptor {
-	return file_syncworker_v1_admin_proto_enumTypes[0].Descriptor()
-}
-
-func (BreakerState) Type() protoreflect.EnumType {
-	return &file_syncworker_v1_admin_proto_enumTypes[0]
-}
-
-func (x BreakerState) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use BreakerState.Descriptor instead.
-func (BreakerState) EnumDescriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{0}
-}
-
 // EventLevel is a way to hear of changes in Redis.
 type EventLevel int32
 
@@ -118,11 +60,11 @@ func (x EventLevel) String() string {
 }
 
 func (EventLevel) Descriptor() protoreflect.EnumDescriptor {
-	return file_syncworker_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_syncworker_v1_admin_proto_enumTypes[0].Descriptor()
 }
 
 func (EventLevel) Type() protoreflect.EnumType {
-	return &file_syncworker_v1_admin_proto_enumTypes[1]
+	return &file_syncworker_v1_admin_proto_enumTypes[0]
 }
 
 func (x EventLevel) Number() protoreflect.EnumNumber {
@@ -131,7 +73,7 @@ func (x EventLevel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventLevel.Descriptor instead.
 func (EventLevel) EnumDescriptor() ([]byte, []int) {
-	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_syncworker_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
 // GetStatusRequest is empty.
@@ -211,10 +153,14 @@ type GetStatusResponse struct {
 	// Whether the lease had ended although Redis was there, so that others may
 	// have taken players over: nothing is saved before each session was verified.
 	LeaseSuspect bool `protobuf:"varint,17,opt,name=lease_suspect,json=leaseSuspect,proto3" json:"lease_suspect,omitempty"`
-	// Whether joins still ask the database.
-	DatabaseBreaker BreakerState `protobuf:"varint,18,opt,name=database_breaker,json=databaseBreaker,proto3,enum=syncworker.v1.BreakerState" json:"database_breaker,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether the database is not read for a moment, because it did not answer or
+	// too slowly: joins go on without it where Redis has the data, and are refused
+	// where not. Single reads try whether it answers again.
+	DatabaseReadsPaused bool `protobuf:"varint,18,opt,name=database_reads_paused,json=databaseReadsPaused,proto3" json:"database_reads_paused,omitempty"`
+	// The same for writes: saves go to the spool instead.
+	DatabaseWritesPaused bool `protobuf:"varint,19,opt,name=database_writes_paused,json=databaseWritesPaused,proto3" json:"database_writes_paused,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -366,11 +312,18 @@ func (x *GetStatusResponse) GetLeaseSuspect() bool {
 	return false
 }
 
-func (x *GetStatusResponse) GetDatabaseBreaker() BreakerState {
+func (x *GetStatusResponse) GetDatabaseReadsPaused() bool {
 	if x != nil {
-		return x.DatabaseBreaker
+		return x.DatabaseReadsPaused
 	}
-	return BreakerState_BREAKER_STATE_UNSPECIFIED
+	return false
+}
+
+func (x *GetStatusResponse) GetDatabaseWritesPaused() bool {
+	if x != nil {
+		return x.DatabaseWritesPaused
+	}
+	return false
 }
 
 // SpoolHealth tells what waits on the local disk. Everything is 0 while Redis and
@@ -1514,7 +1467,7 @@ var File_syncworker_v1_admin_proto protoreflect.FileDescriptor
 const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x19syncworker/v1/admin.proto\x12\rsyncworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csyncworker/v1/snapshot.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xfa\x06\n" +
+	"\x10GetStatusRequest\"\x9c\a\n" +
 	"\x11GetStatusResponse\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\x12\x1d\n" +
 	"\n" +
@@ -1535,8 +1488,9 @@ const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\x11sessions_by_phase\x18\x0e \x03(\v25.syncworker.v1.GetStatusResponse.SessionsByPhaseEntryR\x0fsessionsByPhase\x120\n" +
 	"\x05spool\x18\x0f \x01(\v2\x1a.syncworker.v1.SpoolHealthR\x05spool\x12)\n" +
 	"\x10lease_restarting\x18\x10 \x01(\bR\x0fleaseRestarting\x12#\n" +
-	"\rlease_suspect\x18\x11 \x01(\bR\fleaseSuspect\x12F\n" +
-	"\x10database_breaker\x18\x12 \x01(\x0e2\x1b.syncworker.v1.BreakerStateR\x0fdatabaseBreaker\x1aB\n" +
+	"\rlease_suspect\x18\x11 \x01(\bR\fleaseSuspect\x122\n" +
+	"\x15database_reads_paused\x18\x12 \x01(\bR\x13databaseReadsPaused\x124\n" +
+	"\x16database_writes_paused\x18\x13 \x01(\bR\x14databaseWritesPaused\x1aB\n" +
 	"\x14SessionsByPhaseEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"z\n" +
@@ -1625,12 +1579,7 @@ const file_syncworker_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06forced\x18\x05 \x01(\bR\x06forced\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12*\n" +
-	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at*|\n" +
-	"\fBreakerState\x12\x1d\n" +
-	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
-	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x1b\n" +
-	"\x17BREAKER_STATE_HALF_OPEN\x10\x02\x12\x16\n" +
-	"\x12BREAKER_STATE_OPEN\x10\x03*Z\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at*Z\n" +
 	"\n" +
 	"EventLevel\x12\x1b\n" +
 	"\x17EVENT_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -1655,71 +1604,69 @@ func file_syncworker_v1_admin_proto_rawDescGZIP() []byte {
 	return file_syncworker_v1_admin_proto_rawDescData
 }
 
-var file_syncworker_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_syncworker_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_syncworker_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_syncworker_v1_admin_proto_goTypes = []any{
-	(BreakerState)(0),               // 0: syncworker.v1.BreakerState
-	(EventLevel)(0),                 // 1: syncworker.v1.EventLevel
-	(*GetStatusRequest)(nil),        // 2: syncworker.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),       // 3: syncworker.v1.GetStatusResponse
-	(*SpoolHealth)(nil),             // 4: syncworker.v1.SpoolHealth
-	(*Health)(nil),                  // 5: syncworker.v1.Health
-	(*EventHealth)(nil),             // 6: syncworker.v1.EventHealth
-	(*Game)(nil),                    // 7: syncworker.v1.Game
-	(*ListSessionsRequest)(nil),     // 8: syncworker.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 9: syncworker.v1.ListSessionsResponse
-	(*Session)(nil),                 // 10: syncworker.v1.Session
-	(*GetCheckoutRequest)(nil),      // 11: syncworker.v1.GetCheckoutRequest
-	(*GetCheckoutResponse)(nil),     // 12: syncworker.v1.GetCheckoutResponse
-	(*Lease)(nil),                   // 13: syncworker.v1.Lease
-	(*StoredUpdate)(nil),            // 14: syncworker.v1.StoredUpdate
-	(*ReleaseCheckoutRequest)(nil),  // 15: syncworker.v1.ReleaseCheckoutRequest
-	(*ReleaseCheckoutResponse)(nil), // 16: syncworker.v1.ReleaseCheckoutResponse
-	(*ListReleasesRequest)(nil),     // 17: syncworker.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),    // 18: syncworker.v1.ListReleasesResponse
-	(*Release)(nil),                 // 19: syncworker.v1.Release
-	nil,                             // 20: syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
-	(*durationpb.Duration)(nil),     // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
-	(*Version)(nil),                 // 23: syncworker.v1.Version
+	(EventLevel)(0),                 // 0: syncworker.v1.EventLevel
+	(*GetStatusRequest)(nil),        // 1: syncworker.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),       // 2: syncworker.v1.GetStatusResponse
+	(*SpoolHealth)(nil),             // 3: syncworker.v1.SpoolHealth
+	(*Health)(nil),                  // 4: syncworker.v1.Health
+	(*EventHealth)(nil),             // 5: syncworker.v1.EventHealth
+	(*Game)(nil),                    // 6: syncworker.v1.Game
+	(*ListSessionsRequest)(nil),     // 7: syncworker.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 8: syncworker.v1.ListSessionsResponse
+	(*Session)(nil),                 // 9: syncworker.v1.Session
+	(*GetCheckoutRequest)(nil),      // 10: syncworker.v1.GetCheckoutRequest
+	(*GetCheckoutResponse)(nil),     // 11: syncworker.v1.GetCheckoutResponse
+	(*Lease)(nil),                   // 12: syncworker.v1.Lease
+	(*StoredUpdate)(nil),            // 13: syncworker.v1.StoredUpdate
+	(*ReleaseCheckoutRequest)(nil),  // 14: syncworker.v1.ReleaseCheckoutRequest
+	(*ReleaseCheckoutResponse)(nil), // 15: syncworker.v1.ReleaseCheckoutResponse
+	(*ListReleasesRequest)(nil),     // 16: syncworker.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),    // 17: syncworker.v1.ListReleasesResponse
+	(*Release)(nil),                 // 18: syncworker.v1.Release
+	nil,                             // 19: syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
+	(*durationpb.Duration)(nil),     // 20: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(*Version)(nil),                 // 22: syncworker.v1.Version
 }
 var file_syncworker_v1_admin_proto_depIdxs = []int32{
-	21, // 0: syncworker.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	5,  // 1: syncworker.v1.GetStatusResponse.redis:type_name -> syncworker.v1.Health
-	6,  // 2: syncworker.v1.GetStatusResponse.events:type_name -> syncworker.v1.EventHealth
-	5,  // 3: syncworker.v1.GetStatusResponse.database:type_name -> syncworker.v1.Health
-	22, // 4: syncworker.v1.GetStatusResponse.settle_until:type_name -> google.protobuf.Timestamp
-	7,  // 5: syncworker.v1.GetStatusResponse.game:type_name -> syncworker.v1.Game
-	20, // 6: syncworker.v1.GetStatusResponse.sessions_by_phase:type_name -> syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
-	4,  // 7: syncworker.v1.GetStatusResponse.spool:type_name -> syncworker.v1.SpoolHealth
-	0,  // 8: syncworker.v1.GetStatusResponse.database_breaker:type_name -> syncworker.v1.BreakerState
-	1,  // 9: syncworker.v1.EventHealth.level:type_name -> syncworker.v1.EventLevel
-	10, // 10: syncworker.v1.ListSessionsResponse.sessions:type_name -> syncworker.v1.Session
-	22, // 11: syncworker.v1.Session.since:type_name -> google.protobuf.Timestamp
-	23, // 12: syncworker.v1.Session.version:type_name -> syncworker.v1.Version
-	13, // 13: syncworker.v1.GetCheckoutResponse.holder_lease:type_name -> syncworker.v1.Lease
-	14, // 14: syncworker.v1.GetCheckoutResponse.update:type_name -> syncworker.v1.StoredUpdate
-	10, // 15: syncworker.v1.GetCheckoutResponse.session:type_name -> syncworker.v1.Session
-	21, // 16: syncworker.v1.Lease.expires_in:type_name -> google.protobuf.Duration
-	23, // 17: syncworker.v1.StoredUpdate.version:type_name -> syncworker.v1.Version
-	21, // 18: syncworker.v1.StoredUpdate.expires_in:type_name -> google.protobuf.Duration
-	19, // 19: syncworker.v1.ListReleasesResponse.releases:type_name -> syncworker.v1.Release
-	22, // 20: syncworker.v1.Release.at:type_name -> google.protobuf.Timestamp
-	2,  // 21: syncworker.v1.AdminService.GetStatus:input_type -> syncworker.v1.GetStatusRequest
-	8,  // 22: syncworker.v1.AdminService.ListSessions:input_type -> syncworker.v1.ListSessionsRequest
-	11, // 23: syncworker.v1.AdminService.GetCheckout:input_type -> syncworker.v1.GetCheckoutRequest
-	15, // 24: syncworker.v1.AdminService.ReleaseCheckout:input_type -> syncworker.v1.ReleaseCheckoutRequest
-	17, // 25: syncworker.v1.AdminService.ListReleases:input_type -> syncworker.v1.ListReleasesRequest
-	3,  // 26: syncworker.v1.AdminService.GetStatus:output_type -> syncworker.v1.GetStatusResponse
-	9,  // 27: syncworker.v1.AdminService.ListSessions:output_type -> syncworker.v1.ListSessionsResponse
-	12, // 28: syncworker.v1.AdminService.GetCheckout:output_type -> syncworker.v1.GetCheckoutResponse
-	16, // 29: syncworker.v1.AdminService.ReleaseCheckout:output_type -> syncworker.v1.ReleaseCheckoutResponse
-	18, // 30: syncworker.v1.AdminService.ListReleases:output_type -> syncworker.v1.ListReleasesResponse
-	26, // [26:31] is the sub-list for method output_type
-	21, // [21:26] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	20, // 0: syncworker.v1.GetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	4,  // 1: syncworker.v1.GetStatusResponse.redis:type_name -> syncworker.v1.Health
+	5,  // 2: syncworker.v1.GetStatusResponse.events:type_name -> syncworker.v1.EventHealth
+	4,  // 3: syncworker.v1.GetStatusResponse.database:type_name -> syncworker.v1.Health
+	21, // 4: syncworker.v1.GetStatusResponse.settle_until:type_name -> google.protobuf.Timestamp
+	6,  // 5: syncworker.v1.GetStatusResponse.game:type_name -> syncworker.v1.Game
+	19, // 6: syncworker.v1.GetStatusResponse.sessions_by_phase:type_name -> syncworker.v1.GetStatusResponse.SessionsByPhaseEntry
+	3,  // 7: syncworker.v1.GetStatusResponse.spool:type_name -> syncworker.v1.SpoolHealth
+	0,  // 8: syncworker.v1.EventHealth.level:type_name -> syncworker.v1.EventLevel
+	9,  // 9: syncworker.v1.ListSessionsResponse.sessions:type_name -> syncworker.v1.Session
+	21, // 10: syncworker.v1.Session.since:type_name -> google.protobuf.Timestamp
+	22, // 11: syncworker.v1.Session.version:type_name -> syncworker.v1.Version
+	12, // 12: syncworker.v1.GetCheckoutResponse.holder_lease:type_name -> syncworker.v1.Lease
+	13, // 13: syncworker.v1.GetCheckoutResponse.update:type_name -> syncworker.v1.StoredUpdate
+	9,  // 14: syncworker.v1.GetCheckoutResponse.session:type_name -> syncworker.v1.Session
+	20, // 15: syncworker.v1.Lease.expires_in:type_name -> google.protobuf.Duration
+	22, // 16: syncworker.v1.StoredUpdate.version:type_name -> syncworker.v1.Version
+	20, // 17: syncworker.v1.StoredUpdate.expires_in:type_name -> google.protobuf.Duration
+	18, // 18: syncworker.v1.ListReleasesResponse.releases:type_name -> syncworker.v1.Release
+	21, // 19: syncworker.v1.Release.at:type_name -> google.protobuf.Timestamp
+	1,  // 20: syncworker.v1.AdminService.GetStatus:input_type -> syncworker.v1.GetStatusRequest
+	7,  // 21: syncworker.v1.AdminService.ListSessions:input_type -> syncworker.v1.ListSessionsRequest
+	10, // 22: syncworker.v1.AdminService.GetCheckout:input_type -> syncworker.v1.GetCheckoutRequest
+	14, // 23: syncworker.v1.AdminService.ReleaseCheckout:input_type -> syncworker.v1.ReleaseCheckoutRequest
+	16, // 24: syncworker.v1.AdminService.ListReleases:input_type -> syncworker.v1.ListReleasesRequest
+	2,  // 25: syncworker.v1.AdminService.GetStatus:output_type -> syncworker.v1.GetStatusResponse
+	8,  // 26: syncworker.v1.AdminService.ListSessions:output_type -> syncworker.v1.ListSessionsResponse
+	11, // 27: syncworker.v1.AdminService.GetCheckout:output_type -> syncworker.v1.GetCheckoutResponse
+	15, // 28: syncworker.v1.AdminService.ReleaseCheckout:output_type -> syncworker.v1.ReleaseCheckoutResponse
+	17, // 29: syncworker.v1.AdminService.ListReleases:output_type -> syncworker.v1.ListReleasesResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_syncworker_v1_admin_proto_init() }
@@ -1733,7 +1680,7 @@ func file_syncworker_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncworker_v1_admin_proto_rawDesc), len(file_syncworker_v1_admin_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      1,
 			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
