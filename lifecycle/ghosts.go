@@ -19,8 +19,9 @@ type ghosts struct {
 	wake chan struct{}
 
 	mu sync.Mutex
-	// open is set once orphans are no longer waited for.
-	open    bool
+	// from is when orphans are no longer waited for, whether a game has
+	// attached or not; zero before Execute.
+	from    time.Time
 	waiting map[handoff.PlayerID]struct{}
 }
 
@@ -28,25 +29,26 @@ func newGhosts() ghosts {
 	return ghosts{wake: make(chan struct{}, 1), waiting: map[handoff.PlayerID]struct{}{}}
 }
 
-// add reports whether the player is going to be looked at.
-func (g *ghosts) add(player handoff.PlayerID) bool {
+// after sets when orphans are no longer waited for.
+func (g *ghosts) after(from time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.open || len(g.waiting) >= maxGhosts {
-		return false
+	g.from = from
+}
+
+// add puts the player on the list, unless it is too early or full.
+func (g *ghosts) add(player handoff.PlayerID, attached bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	due := !g.from.IsZero() && (attached || !time.Now().Before(g.from))
+	if !due || len(g.waiting) >= maxGhosts {
+		return
 	}
 	g.waiting[player] = struct{}{}
 	select {
 	case g.wake <- struct{}{}:
 	default:
 	}
-	return true
-}
-
-func (g *ghosts) admit() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open = true
 }
 
 func (g *ghosts) take() []handoff.PlayerID {
@@ -65,7 +67,15 @@ func (g *ghosts) take() []handoff.PlayerID {
 // at once, as by a sweep. Before the orphans of an earlier run are swept it does
 // nothing: their final saves may still come. It is a hint and never blocks; one
 // that finds no room, or that cannot be followed at the moment, is dropped.
-func (s *Sweeper) Ghost(player handoff.PlayerID) { s.ghosts.add(player) }
+func (s *Sweeper) Ghost(player handoff.PlayerID) {
+	attached := false
+	select {
+	case <-s.first:
+		attached = true
+	default:
+	}
+	s.ghosts.add(player, attached)
+}
 
 // sweepGhosts looks at the players who wait for that, once.
 func (s *Sweeper) sweepGhosts() {
@@ -82,7 +92,7 @@ func (s *Sweeper) passGhosts() {
 	if len(players) == 0 {
 		return
 	}
-	run := &sweep{sweeper: s, name: "petition", began: time.Now()}
+	run := &sweep{sweeper: s, name: petitionSweep, began: time.Now()}
 	if left := run.pass(s.starting, players); len(left) > 0 {
 		s.log.Debug("some players that others wait for cannot be cleared now",
 			"players", len(left), "error", errors.Join(run.causes...))

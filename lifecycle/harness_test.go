@@ -27,13 +27,14 @@ import (
 
 // times are the durations of a scenario: those of production inside a bubble,
 // short ones against a real server.
-type times struct{ ttl, settle, grace, drain time.Duration }
+type times struct{ ttl, settle, grace, drain, window time.Duration }
 
 var defaults = times{
 	ttl:    lifecycle.DefaultLeaseTTL,
 	settle: lifecycle.DefaultSettle,
 	grace:  lifecycle.DefaultGrace,
 	drain:  lifecycle.DefaultDrainTimeout,
+	window: lifecycle.DefaultRestartWindow,
 }
 
 // backend is one Redis.
@@ -87,9 +88,10 @@ func newDevBackend(t *testing.T) *backend {
 	return b
 }
 
-func (b *backend) client(t *testing.T) *redis.Client {
+func (b *backend) client(t *testing.T, onConnect func(context.Context, *redis.Conn) error) *redis.Client {
 	t.Helper()
 	options := b.options()
+	options.OnConnect = onConnect
 	options.ContextTimeoutEnabled = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(options)
@@ -103,9 +105,12 @@ func (b *backend) store(t *testing.T, server handoff.ServerID, incarnation strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := b.client(t)
+	s := &store{key: b.space.Checkouts(server), changed: func() {}}
+	s.identity = redisstore.NewIdentity(redisstore.IdentityConfig{Changed: func(string, string) { s.changed() }})
+	s.client = b.client(t, s.identity.OnConnect)
 	config := redisstore.Config{Space: b.space, Server: server, Incarnation: incarnation}
-	return &store{Store: redisstore.New(client, client, codec, config), client: client, space: b.space, key: b.space.Checkouts(server), lease: b.space.Lease(server)}
+	s.Store = redisstore.New(s.client, s.client, codec, config)
+	return s
 }
 
 // store fits redisstore to what the actors ask for. Its hooks, when set, run
@@ -113,12 +118,15 @@ func (b *backend) store(t *testing.T, server handoff.ServerID, incarnation strin
 type store struct {
 	*redisstore.Store
 	client *redis.Client
-	space  keyspace.Space
 	key    string
-	lease  string
+	// identity is that of the worker's Redis.
+	identity *redisstore.Identity
+	// changed is called when that turns out to be another process.
+	changed func()
 
 	onHolder, onRelease, onDelist func(player handoff.PlayerID) error
-	renewals, swaps               func() error
+	// swaps runs after the call: what it fails is done.
+	renewals, swaps func() error
 }
 
 var (
@@ -141,38 +149,14 @@ func (s *store) RenewLease(ctx context.Context, value string, ttl time.Duration)
 	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
 }
 
-// swapLease stands in for the script of the store.
-var swapLease = redis.NewScript(`
-local value = redis.call('GET', KEYS[1])
-if value ~= ARGV[1] then
-  return {0, value or ''}
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return {1, ARGV[2]}`)
-
 func (s *store) SwapLease(ctx context.Context, from, to string, ttl time.Duration) (bool, string, error) {
+	state, err := s.Store.SwapLease(ctx, from, to, ttl)
 	if s.swaps != nil {
 		if err := s.swaps(); err != nil {
 			return false, "", err
 		}
 	}
-	answer, err := swapLease.Run(ctx, s.client, []string{s.lease}, from, to, ttl.Milliseconds()).Slice()
-	if err != nil {
-		return false, "", err
-	}
-	return answer[0] == int64(1), answer[1].(string), nil
-}
-
-func (s *store) Unstored(ctx context.Context, player handoff.PlayerID) ([]byte, time.Duration, error) {
-	packed, err := s.client.Get(ctx, s.space.Update(player)).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	ttl, err := s.client.PTTL(ctx, s.space.Update(player)).Result()
-	return packed, ttl, err
+	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
 }
 
 func (s *store) Holder(ctx context.Context, player handoff.PlayerID) (handoff.Holder, error) {
@@ -279,36 +263,6 @@ func wantLogged(t *testing.T, log *syncBuffer, texts ...string) {
 			t.Errorf("the log does not say %q:\n%s", text, log)
 		}
 	}
-}
-
-// archive is a database in memory that takes its time.
-type archive struct {
-	delay time.Duration
-	mu    sync.Mutex
-	rows  map[handoff.PlayerID]*handoff.Snapshot
-}
-
-func (a *archive) Newest(_ context.Context, player handoff.PlayerID) (*handoff.Snapshot, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if row := a.rows[player]; row != nil {
-		return row, nil
-	}
-	return nil, handoff.ErrNoSnapshot
-}
-
-func (a *archive) Insert(ctx context.Context, s *handoff.Snapshot, _ []byte, _ handoff.StoredAs) (bool, error) {
-	select {
-	case <-time.After(a.delay):
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if row := a.rows[s.Player]; row == nil || row.Version.Compare(s.Version) < 0 {
-		a.rows[s.Player] = s
-	}
-	return false, nil
 }
 
 // poller is a watcher without notifications.

@@ -21,6 +21,7 @@ func newRealBackend(t *testing.T) *backend {
 			settle: 300 * time.Millisecond,
 			grace:  300 * time.Millisecond,
 			drain:  2 * time.Second,
+			window: 5 * time.Second,
 		},
 		space:   newSpace(t),
 		options: func() *redis.Options { return &redis.Options{Addr: server.Addr()} },

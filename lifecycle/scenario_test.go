@@ -21,6 +21,9 @@ var scenarios = map[string]func(*testing.T, *backend){
 	"T20 two workers":   twoWorkersScenario,
 	"T21 restart":       restartScenario,
 	"lease and restart": emptyRestartScenario,
+	"restart in place":  restartInPlaceScenario,
+	"resume":            resumeScenario,
+	"frozen":            frozenScenario,
 }
 
 func TestScenarios(t *testing.T) {

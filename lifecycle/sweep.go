@@ -17,16 +17,27 @@ var (
 	errMoved    = errors.New("the checkout has just changed")
 	errNotOurs  = errors.New("our server lease is not certain")
 	errNoAnswer = errors.New("redis did not answer")
+	errSpooled  = errors.New("the local spool is still being replayed")
+	errDatabase = errors.New("the database does not take what redis has")
 )
 
-// sweep is one sweep, at the start or at the stop.
+// copyWait bounds one copy to the database, so that one which hangs does not
+// hold up the players after it.
+const copyWait = 2 * time.Second
+
+// sweep is one sweep: of the start, of the stop, of a recheck or of petitions.
 type sweep struct {
 	sweeper  *Sweeper
 	name     string
 	began    time.Time
 	stopping bool
 
-	released, delisted, adopted, abandoned atomic.Int64
+	released, stored, delisted, adopted, abandoned atomic.Int64
+	// away means that the database failed in this pass: whoever comes after is
+	// released all the same, and copied in a later one.
+	away atomic.Bool
+	// spooled means that somebody waited for the spool in this pass.
+	spooled atomic.Bool
 
 	mu sync.Mutex
 	// causes are of the last pass, a few of them.
@@ -45,6 +56,9 @@ func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []ha
 			return players
 		}
 		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
+		if w.spooled.Load() {
+			pause = sweepRetry // Others wait for these, and soon the replay does not.
+		}
 		select {
 		case <-ctx.Done():
 			return players
@@ -54,6 +68,8 @@ func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []ha
 			s.Recheck()
 			w.report(len(players))
 			return players
+		case <-s.ghosts.wake:
+			s.passGhosts()
 		case <-time.After(pause):
 		}
 	}
@@ -62,6 +78,8 @@ func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []ha
 // pass handles each player once and returns those who are to be handled again.
 func (w *sweep) pass(ctx context.Context, players []handoff.PlayerID) (again []handoff.PlayerID) {
 	w.causes = nil
+	w.away.Store(false)
+	w.spooled.Store(false)
 	work := make(chan handoff.PlayerID)
 	var wg sync.WaitGroup
 	for range min(sweepWidth, len(players)) {
@@ -112,15 +130,16 @@ func (w *sweep) report(left int) {
 		w.sweeper.metrics.swept.WithLabelValues(w.name, outcome).Add(float64(n))
 	}
 	count("released", w.released.Load())
+	count("stored", w.stored.Load())
 	count("delisted", w.delisted.Load())
 	count("adopted", w.adopted.Load())
 	count("left", w.abandoned.Load()+int64(left))
-	if w.name != "start" && left == 0 && w.released.Load() == 0 {
+	if w.name != startSweep && left == 0 && w.released.Load()+w.stored.Load() == 0 {
 		return // As it should be: every session ended by itself.
 	}
 	w.sweeper.log.Info("checkouts cleared", "sweep", w.name, "released", w.released.Load(), "delisted", w.delisted.Load(),
 		"joined-meanwhile", w.adopted.Load(), "left", w.abandoned.Load()+int64(left),
-		"took", time.Since(w.began).Round(time.Millisecond))
+		"stored", w.stored.Load(), "took", time.Since(w.began).Round(time.Millisecond))
 }
 
 // clear handles one player. It returns nil when nothing is left to do, and
@@ -135,6 +154,12 @@ func (w *sweep) clear(ctx context.Context, player handoff.PlayerID) error {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 
+	// What is in the spool may be the session's final save: it comes before
+	// the checkout goes.
+	if !w.sweeper.replayed.Done(player) {
+		w.spooled.Store(true)
+		return errSpooled
+	}
 	holder, err := w.sweeper.store.Holder(ctx, player)
 	if err != nil {
 		return fmt.Errorf("read the checkout: %w", err)
@@ -142,7 +167,7 @@ func (w *sweep) clear(ctx context.Context, player handoff.PlayerID) error {
 	// The driver is asked after the read, never before: see Sweeper.
 	summary, known := w.sweeper.players.Summary(player)
 	if known && (summary.Live || summary.Busy) {
-		return w.occupied(summary)
+		return w.occupied(ctx, summary)
 	}
 	if holder.Server == w.sweeper.server {
 		left, err := w.release(ctx, player, holder.Fence)
@@ -150,20 +175,75 @@ func (w *sweep) clear(ctx context.Context, player handoff.PlayerID) error {
 			return err
 		}
 	}
+	if left, err := w.store(ctx, player); left || err != nil {
+		return err
+	}
 	return w.delist(ctx, player)
 }
 
 // occupied answers for a player whom the driver has in hand. A session here has
-// taken the orphan's place and will give back its own checkout.
-func (w *sweep) occupied(summary handoff.Summary) error {
-	if w.stopping {
+// taken the orphan's place and will give back its own checkout; what the orphan
+// left in Redis is not its business.
+func (w *sweep) occupied(ctx context.Context, summary handoff.Summary) error {
+	switch {
+	case w.stopping:
 		return nil // The drain reports these.
+	case !summary.Live:
+		return errBusy
+	case w.name == startSweep:
+		if _, err := w.store(ctx, summary.Player); err != nil {
+			return err
+		}
 	}
-	if summary.Live {
-		w.adopted.Add(1)
-		return nil
+	w.adopted.Add(1)
+	return nil
+}
+
+// store copies a data_update that the database may lack, because whoever wrote
+// it ended before it was there as well. The checkout does not wait for that: the
+// next server finds the data in Redis, and the list names the player until the
+// database has it. It reports true when it never will.
+func (w *sweep) store(ctx context.Context, player handoff.PlayerID) (left bool, err error) {
+	s := w.sweeper
+	packed, ttl, err := s.store.Unstored(ctx, player)
+	if err != nil {
+		return false, fmt.Errorf("read what may not be stored: %w", err)
 	}
-	return errBusy
+	if packed == nil || ttl >= 0 {
+		return false, nil
+	}
+	snapshot, err := s.codec.Unpack(packed)
+	if err == nil && snapshot.Player != player {
+		err = fmt.Errorf("%w: it is of player %s", handoff.ErrDamaged, snapshot.Player)
+	}
+	if err != nil {
+		return w.unstorable(player, err)
+	}
+	if w.away.Load() {
+		return false, errDatabase
+	}
+	ctx, cancel := context.WithTimeout(ctx, copyWait)
+	defer cancel()
+	switch _, err := s.database.Insert(ctx, snapshot, packed, handoff.AsCurrent); {
+	case errors.Is(err, handoff.ErrUnacceptable), errors.Is(err, handoff.ErrTooLarge):
+		return w.unstorable(player, err)
+	case err != nil:
+		w.away.Store(true)
+		return false, errors.Join(errDatabase, err)
+	}
+	w.stored.Add(1)
+	if err := s.store.Expire(ctx, player, snapshot.Version); err != nil {
+		return false, fmt.Errorf("let what is stored run out: %w", err)
+	}
+	return false, nil
+}
+
+// unstorable leaves a data_update to an operator.
+func (w *sweep) unstorable(player handoff.PlayerID, err error) (left bool, _ error) {
+	w.abandoned.Add(1)
+	w.sweeper.log.Error("data in redis cannot be copied to the database and is left in place, an operator must decide",
+		"player", player, "error", err)
+	return true, nil
 }
 
 // release deletes the checkout of a fence. It reports true when the checkout

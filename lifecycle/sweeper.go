@@ -28,6 +28,14 @@ const (
 	sweepNews = 5 * time.Second
 )
 
+// Names of the sweeps, for the log and the metric.
+const (
+	startSweep    = "start"
+	recheckSweep  = "recheck"
+	petitionSweep = "petition"
+	stopSweep     = "stop"
+)
+
 // Checkouts is what the sweeps need of Redis.
 type Checkouts interface {
 	// Listed returns the members of this server's server_checkouts.
@@ -115,6 +123,10 @@ type SweeperConfig struct {
 //  2. ask the driver; a session that claimed before the read is known to it;
 //  3. release that very fence; a claim after the read has raised it.
 //
+// Before all that, what an earlier run left of the player in the local spool is
+// replayed. After it, a data_update that has no expiry is copied to the database:
+// whoever wrote it may have ended before it was there.
+//
 // Taking a player off server_checkouts cannot be compared like that, as the set
 // is not in the player's slot. It is done only while the driver knows nothing of
 // the player, and taken back if that has changed afterwards.
@@ -186,6 +198,7 @@ func (nothingSpooled) Done(handoff.PlayerID) bool { return true }
 // Redis brought back; it returns nil after Interrupt. The lease must have been
 // acquired. While Redis is away it keeps trying.
 func (s *Sweeper) Execute() error {
+	s.ghosts.after(time.Now().Add(s.grace))
 	s.sweepStart()
 	for {
 		select {
@@ -226,7 +239,7 @@ func (s *Sweeper) sweepListed() {
 	if len(players) == 0 {
 		return
 	}
-	run := &sweep{sweeper: s, name: "recheck", began: time.Now()}
+	run := &sweep{sweeper: s, name: recheckSweep, began: time.Now()}
 	s.left = run.untilClear(s.starting, players)
 }
 
@@ -281,7 +294,7 @@ func (s *Sweeper) sweepStart() {
 	case <-s.first:
 	case <-grace.C:
 	}
-	run := &sweep{sweeper: s, name: "start", began: time.Now()}
+	run := &sweep{sweeper: s, name: startSweep, began: time.Now()}
 	s.left = run.untilClear(s.starting, orphans)
 }
 
@@ -343,7 +356,7 @@ func (s *Sweeper) SweepStop(ctx context.Context) (left int, err error) {
 		return 0, fmt.Errorf("list our checkouts: %w", err)
 	}
 	players = s.withLeft(players)
-	run := &sweep{sweeper: s, name: "stop", began: time.Now(), stopping: true}
+	run := &sweep{sweeper: s, name: stopSweep, began: time.Now(), stopping: true}
 	for range 2 { // The second pass is for an answer that got lost.
 		if players = run.pass(ctx, players); len(players) == 0 {
 			break

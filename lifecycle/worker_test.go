@@ -35,7 +35,9 @@ type worker struct {
 	link     *gamelink.Link
 	sweeper  *lifecycle.Sweeper
 	drain    *lifecycle.Drain
+	spool    *spool
 	signals  chan os.Signal
+	restarts chan os.Signal
 	group    run.Group
 	ended    chan error
 }
@@ -53,19 +55,23 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 		registry: prometheus.NewRegistry(),
 		store:    b.store(t, lobby, incarnation),
 		archive:  &archive{rows: map[handoff.PlayerID]*handoff.Snapshot{}},
+		spool:    &spool{},
 		signals:  make(chan os.Signal, 2),
+		restarts: make(chan os.Signal, 1),
 		ended:    make(chan error, 1),
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Output: w.log, Level: hclog.Debug})
 	metrics := lifecycle.NewMetrics(w.registry)
 	w.settle = lifecycle.NewSettle(lifecycle.SettleConfig{Period: b.settle, Logger: logger, Metrics: metrics})
+	w.store.changed = func() { w.settle.Begin(lifecycle.CauseServerChanged) }
 	owner := lifecycle.Owner{
 		Incarnation: incarnation, Server: lobby, Host: "host-1", PID: 4711,
 		Mode: "lockstep", Version: "0.1.0", StartedAt: time.Now(),
 	}
 	var err error
 	w.lease, err = lifecycle.NewLease(w.store, w.settle, lifecycle.LeaseConfig{
-		Owner: owner, TTL: b.ttl, Key: b.space.Lease(lobby), Logger: logger, Metrics: metrics,
+		Owner: owner, TTL: b.ttl, Key: b.space.Lease(lobby), Generation: w.store.identity.Generation,
+		Logger: logger, Metrics: metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,13 +92,13 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 		Store: w.ports, Archive: w.archive, Codec: codec, Watcher: poller{every: b.settle / 10}, Gate: lifecycle.NewGate(w.settle, w.lease),
 		Game: w, Suspects: w.lease,
 	}, driver.Config{Logger: logger})
-	w.link = gamelink.New(w.driver, gamelink.Config{Grace: b.grace, Logger: logger})
+	w.link = gamelink.New(w.driver, gamelink.Config{Adopter: w, Grace: b.grace, Logger: logger})
 	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
 	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
-	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{Checkouts: w.store, Players: w.driver, Database: w.archive, Codec: codec}, w.lease, w.link.FirstAttach(),
+	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{Checkouts: w.store, Players: w.driver, Database: w.archive, Codec: codec, Replayed: w.spool}, w.lease, w.link.FirstAttach(),
 		lifecycle.SweeperConfig{Server: lobby, Grace: b.grace, Logger: logger, Metrics: metrics})
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease,
-		lifecycle.DrainConfig{Timeout: b.drain, Signals: w.signals, Logger: logger, Metrics: metrics})
+		lifecycle.DrainConfig{Timeout: b.drain, Signals: w.signals, Restarts: w.restarts, RestartWindow: b.window, Logger: logger, Metrics: metrics})
 	w.group.Add(w.settle.Execute, w.settle.Interrupt)
 	w.group.Add(w.lease.Execute, w.lease.Interrupt)
 	w.group.Add(w.sweeper.Execute, w.sweeper.Interrupt)
@@ -103,6 +109,19 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 // TellLost lets a worker stand in for its link, which is made after the driver.
 func (w *worker) TellLost(lost handoff.TellLost) { w.link.TellLost(lost) }
 
+// Adopt makes a worker a gamelink.Adopter.
+func (w *worker) Adopt(ctx context.Context, sessions []handoff.SessionID) {
+	var decided sync.WaitGroup
+	for _, session := range sessions {
+		w.driver.Adopt(session, "")
+		decided.Go(func() {
+			// Answered once the session is confirmed or lost.
+			_ = w.driver.Confirm(ctx, session, true, "")
+		})
+	}
+	decided.Wait()
+}
+
 // AskCheckIn makes a worker a driver.Game; its game never checks in early.
 func (*worker) AskCheckIn(handoff.AskCheckIn) {}
 
@@ -112,10 +131,6 @@ type ports struct{ *redisstore.Store }
 func (p ports) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
 	value, left, err := p.Store.ReadLease(ctx, server)
 	return handoff.LeaseRead{Present: value != "", Left: left, Err: err}
-}
-
-func (p ports) Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written {
-	return p.Store.Resume(ctx, player, resume.Fence)
 }
 
 func (ports) Petition(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
@@ -154,11 +169,27 @@ func (w *worker) stop() error {
 
 func (w *worker) attach(boot string) *gamelink.Stream {
 	w.t.Helper()
-	stream, _, err := w.link.Attach(gamelink.Game{Boot: boot}, nil)
+	stream, _ := w.reattach(boot)
+	return stream
+}
+
+// reattach attaches a game that names its sessions.
+func (w *worker) reattach(boot string, sessions ...handoff.SessionID) (*gamelink.Stream, gamelink.Attached) {
+	w.t.Helper()
+	stream, answer, err := w.link.Attach(gamelink.Game{Boot: boot}, sessions)
 	if err != nil {
 		w.t.Fatalf("Attach: %v", err)
 	}
-	return stream
+	return stream, answer
+}
+
+// restart asks for a restart in place and expects nothing else to happen.
+func (w *worker) restart() {
+	w.t.Helper()
+	w.restarts <- os.Interrupt
+	if err := <-w.ended; !errors.Is(err, lifecycle.ErrRestart) {
+		w.t.Fatalf("the group ended with %v, want ErrRestart", err)
+	}
 }
 
 // join lets players in and confirms them, once the gate is open.
