@@ -331,34 +331,8 @@ var scenarios = []scenario{
 	}, want: []string{
 		"keyspace@0__:k set", "keyspace@0__:k set", "keyspace@0__:k expire", "keyspace@0__:k set",
 	}},
-	{name: "pub/sub answers", flags: "K$", run: func(t *testing.T, r *recorder) {
-		channels := []string{"a1", "a2", "b\\", "x[y]", "xyz"}
-		listener := r.client.Subscribe(r.ctx, channels...)
-		defer listener.Close()
-		for range channels {
-			if _, err := listener.Receive(r.ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for pattern, want := range map[string]string{
-			"a*": "[a1 a2]", "?1": "[a1]", "a[1-9]": "[a1 a2]", "a[^1]": "[a2]", "x[[]y]": "[x[y]]", `x\[*`: "[x[y]]",
-			`b\\`: `[b\]`, "*z": "[xyz]", "*y*": "[x[y] xyz]", "**": `[a1 a2 b\ x[y] xyz]`, "": "[]", "a[12": "[a1 a2]", "xyz?": "[]",
-		} {
-			found := r.client.PubSubChannels(r.ctx, pattern).Val()
-			slices.Sort(found)
-			if got := fmt.Sprint(found); got != want {
-				t.Errorf("channels %q: got %s, want %s", pattern, got, want)
-			}
-		}
-		r.expect("1", "PUBLISH", "a1", "m")
-		r.expect("0", "PUBLISH", "nobody", "m")
-		if got := r.client.PubSubNumPat(r.ctx).Val(); got != 1 {
-			t.Errorf("got %d patterns, want 1", got)
-		}
-		if got := r.client.PubSubNumSub(r.ctx, "a1", "nobody").Val(); got["a1"] != 1 || got["nobody"] != 0 {
-			t.Errorf("got subscribers %v", got)
-		}
-	}, want: nil},
+	{name: "pub/sub answers", flags: "K$", run: pubSubAnswers, want: nil},
+	{name: "messages next to notifications", flags: "K$", run: messages, want: []string{"keyspace@0__:k set"}},
 	{name: "deadlines per database", flags: "KA", run: func(t *testing.T, r *recorder) {
 		r.do("SET", "k", "v", "PX", 60000)
 		r.on(r.other, "SET", "k", "v", "PX", 60000)

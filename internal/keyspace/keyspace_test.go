@@ -60,12 +60,24 @@ func TestKeysAsWritten(t *testing.T) {
 		{s.Key(handoff.KeyUpdate, p), s.Update(p)},
 		{s.Key(handoff.KeySwitch, p), s.Switch(p)},
 		{s.Key(0, p), ""},
+		{s.Petitions("survival-1"), "syncworker:main:petition:survival-1"},
 		{s.String(), "syncworker:main:"},
 		{keyspace.Channel(3, s.Checkout(p)), "__keyspace@3__:syncworker:main:data_checkout:{" + uuid + "}"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)
 		}
+	}
+}
+
+// The channel of petitions is no key, and no channel of a key.
+func TestPetitionsAreNoKey(t *testing.T) {
+	channel := space(t).Petitions("lobby")
+	if got, err := space(t).Parse(channel); !errors.Is(err, keyspace.ErrBadKey) {
+		t.Errorf("Parse(%q) = %+v, %v; want ErrBadKey", channel, got, err)
+	}
+	if _, key, err := keyspace.ParseChannel(channel); !errors.Is(err, keyspace.ErrBadChannel) {
+		t.Errorf("ParseChannel(%q) = %q, %v; want ErrBadChannel", channel, key, err)
 	}
 }
 

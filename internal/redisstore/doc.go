@@ -49,11 +49,13 @@
 //	F      H        Release      Resume                      Sweep
 //	> f    any      fenced       fenced                      if H is ours: H = -
 //	- < f  any      forgotten    done: F = f, H = ours       (always done)
+//	                             strict: forgotten
 //	= f    ours     done, H = -  done
 //	= f    -        done         done: H = ours
 //	= f    other    fenced       fenced
 //
-// Resume is also fenced when data_update carries a fence above f.
+// Resume is also fenced when data_update carries a fence above f, strict or not.
+// When it is done it brings data_update along, if asked to.
 //
 // Free (operators), with the observed holder h and fence f:
 //
@@ -62,8 +64,26 @@
 //	> f    -        done: it was, before, or others came and went
 //	any    any      fenced, with H and F: it is not as observed any more
 //
-// TakeOver is granted when H and F are as observed, and else answers like a
-// claim.
+// Claim over an observed holder h and fence f:
+//
+//	F      H        answer
+//	= f -  h        taken: as granted; an absent fence was observed as 0
+//	any    any      as a claim without AllowUnknown
+//
+// It also says granted where h is ours, and where it is repeated because its
+// answer was lost: the checkout is ours by then, and under a fence of its own.
+//
+// Lease (L: its value; v: ours; w: a new one of ours):
+//
+//	L      Acquire v      Renew v                Swap v for w           Drop v
+//	-      won: L = v     missing                missing                done
+//	v      won, longer    renewed                renewed: L = w         done: L = -
+//	w      taken          foreign                renewed: before        done
+//	other  taken          foreign                foreign                done
+//
+// Redis removes a key that has run out when a command touches it, however late
+// the notification about it comes. So whoever reads a lease after its time finds
+// it absent.
 //
 // # Why data_update counts as a fence
 //
@@ -76,6 +96,14 @@
 //
 // Open makes two clients. Claims have one of their own, whose connections do
 // not come up on a Redis that the worker has not settled on; see Identity.
+//
+// # Petitions
+//
+// A petition is a message on the channel of the server that holds a player:
+//
+//	<uuid> <highest fence seen> <server that waits>
+//
+// It is a hint: it gets lost when nobody listens, and anybody may have sent it.
 //
 // # What is not promised
 //

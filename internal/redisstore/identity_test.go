@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,10 +18,13 @@ import (
 
 // settle stands for the lifecycle's settle period.
 type settle struct {
+	one     *redisstore.Identity // what identity returned
 	running atomic.Bool
 
 	mu      sync.Mutex
 	changes [][2]string
+	// generations were shown while the changes were told.
+	generations []uint64
 }
 
 func (s *settle) changed(old, new string) {
@@ -28,6 +32,7 @@ func (s *settle) changed(old, new string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes = append(s.changes, [2]string{old, new})
+	s.generations = append(s.generations, s.one.Generation())
 }
 
 func (s *settle) seen() [][2]string {
@@ -37,11 +42,12 @@ func (s *settle) seen() [][2]string {
 }
 
 func (s *settle) identity(logger hclog.Logger) *redisstore.Identity {
-	return redisstore.NewIdentity(redisstore.IdentityConfig{
+	s.one = redisstore.NewIdentity(redisstore.IdentityConfig{
 		Changed: s.changed,
 		Settled: func() bool { return !s.running.Load() },
 		Logger:  logger,
 	})
+	return s.one
 }
 
 // Whoever meets the new server first, no claim runs there before the settle
@@ -58,8 +64,8 @@ func testIdentity(t *testing.T, r *rig) {
 		if err := client.Ping(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if changes := settle.seen(); len(changes) != 0 {
-			t.Fatalf("changes %v at one server", changes)
+		if changes := settle.seen(); len(changes) != 0 || settle.one.Generation() != 0 {
+			t.Fatalf("changes %v, generation %d at one server", changes, settle.one.Generation())
 		}
 		r.srv.restart(false)
 		if first == "client" {
@@ -79,6 +85,9 @@ func testIdentity(t *testing.T, r *rig) {
 		changes := settle.seen()
 		if len(changes) != 1 || changes[0][0] == changes[0][1] || !strings.Contains(changes[0][1], "/") {
 			t.Errorf("%s first: changes %q, want one between two servers", first, changes)
+		}
+		if generation := settle.one.Generation(); generation != 1 || !slices.Equal(settle.generations, []uint64{1}) {
+			t.Errorf("%s first: generation %d, and %d when it was told; want 1", first, generation, settle.generations)
 		}
 		settle.running.Store(false)
 		if got := a.Claim(ctx, p, handoff.Claim{AllowUnknown: true}); got.Outcome != handoff.ClaimGranted {

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,6 +89,81 @@ func testLease(t *testing.T, r *rig) {
 	}
 }
 
+// One value takes the place of another, and nothing else.
+func testSwapLease(t *testing.T, r *rig) {
+	ctx := context.Background()
+	a := r.store("a")
+	key := r.space.Lease("a")
+	const ttl = time.Minute
+	swap := func(from, to string, want redisstore.LeaseState) {
+		t.Helper()
+		if got, err := a.SwapLease(ctx, from, to, ttl); err != nil || got != want {
+			t.Errorf("swap %s for %s: got %+v, %v; want %+v", from, to, got, err, want)
+		}
+	}
+	holds := func(value string) {
+		t.Helper()
+		got, left, err := a.ReadLease(ctx, "a")
+		if err != nil || got != value || value != "" && (left <= 0 || left > ttl) {
+			t.Errorf("got %q for %v, %v; want %q", got, left, err, value)
+		}
+	}
+	swap("one", "two", redisstore.LeaseState{Outcome: redisstore.LeaseMissing})
+	holds("")
+	for _, before := range []time.Duration{0, time.Second} { // Without end, and with.
+		if err := r.admin.Set(ctx, key, "one", before).Err(); err != nil {
+			t.Fatal(err)
+		}
+		swap("two", "three", redisstore.LeaseState{Outcome: redisstore.LeaseForeign, Current: "one"})
+		for range 2 { // The second repeats a call whose answer was lost.
+			swap("one", "two", redisstore.LeaseState{Outcome: redisstore.LeaseRenewed})
+			holds("two")
+		}
+		swap("one", "three", redisstore.LeaseState{Outcome: redisstore.LeaseForeign, Current: "two"})
+		swap("two", "two", redisstore.LeaseState{Outcome: redisstore.LeaseRenewed})
+		holds("two")
+	}
+	if left := r.admin.PTTL(ctx, key).Val(); left <= time.Second {
+		t.Errorf("a swap left %v, want %v", left, ttl)
+	}
+	if _, err := a.SwapLease(ctx, "two", "three", time.Microsecond); err == nil {
+		t.Error("a lease of a microsecond was accepted")
+	}
+	testOneAdopts(t, r, a)
+}
+
+// Two starts of one server see the same restarting lease: one adopts it.
+func testOneAdopts(t *testing.T, r *rig, a *redisstore.Store) {
+	t.Helper()
+	ctx := context.Background()
+	for range 200 {
+		if err := r.admin.Set(ctx, r.space.Lease("a"), "restarting", time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		values := []string{"first", "second"}
+		var states [2]redisstore.LeaseState
+		var wg sync.WaitGroup
+		for i, value := range values {
+			wg.Go(func() {
+				got, err := a.SwapLease(ctx, "restarting", value, time.Minute)
+				if err != nil {
+					t.Error(err)
+				}
+				states[i] = got
+			})
+		}
+		wg.Wait()
+		won := 0
+		if states[0].Outcome != redisstore.LeaseRenewed {
+			won = 1
+		}
+		want := redisstore.LeaseState{Outcome: redisstore.LeaseForeign, Current: values[won]}
+		if states[won].Outcome != redisstore.LeaseRenewed || states[1-won] != want {
+			t.Fatalf("got %+v, want one winner", states)
+		}
+	}
+}
+
 func testCheckLease(t *testing.T, r *rig) {
 	ctx := context.Background()
 	a := r.store("a")
@@ -155,6 +231,19 @@ func testScriptFlush(t *testing.T, r *rig) {
 		if got := step.call(a, p); got != "done" {
 			t.Errorf("%s: got %q, want done", step.name, got)
 		}
+	}
+	r.put(p, state{checkout: "b", fence: "7", update: "7/1"}.of(p))
+	flush()
+	if got := takeOver(handoff.Claim{Enlist: true}, handoff.Holder{Server: "b", Fence: 7})(a, p); !strings.HasPrefix(got, "taken ") {
+		t.Errorf("take over: got %s", got)
+	}
+	flush()
+	if packed, left, err := a.Unstored(ctx, p); err != nil || packed == nil || left >= 0 {
+		t.Errorf("unstored: got %d bytes, %v, %v", len(packed), left, err)
+	}
+	flush()
+	if got, err := a.SwapLease(ctx, "x", "y", time.Minute); err != nil || got.Outcome != redisstore.LeaseMissing {
+		t.Errorf("swap lease: got %+v, %v", got, err)
 	}
 	flush()
 	if got := a.Claim(ctx, p, handoff.Claim{}); got.Outcome != handoff.ClaimGranted || got.Update == nil {

@@ -42,6 +42,40 @@ func testQuarantine(t *testing.T, r *rig) {
 	}
 }
 
+// What the database does not have yet is read as it is, with its expiry.
+func testUnstored(t *testing.T, r *rig) {
+	ctx := context.Background()
+	a, p := r.store("a"), r.player()
+	if packed, left, err := a.Unstored(ctx, p); packed != nil || left != 0 || err != nil {
+		t.Errorf("absent: got %q, %v, %v; want nothing", packed, left, err)
+	}
+	version := handoff.Version{Fence: 7, Sequence: 3}
+	want := string(pack(snapshot(p, version)))
+	r.put(p, state{update: want})
+	if packed, left, err := a.Unstored(ctx, p); string(packed) != want || left >= 0 || err != nil {
+		t.Errorf("without expiry: got %q, %v, %v; want %q for ever", packed, left, err, want)
+	}
+	if err := a.Expire(ctx, p, version); err != nil {
+		t.Fatal(err)
+	}
+	if packed, left, err := a.Unstored(ctx, p); string(packed) != want || left <= 0 || left > time.Hour || err != nil {
+		t.Errorf("with expiry: got %q, %v, %v; want %q for an hour", packed, left, err, want)
+	}
+	// Whether it is a snapshot is not asked here.
+	for _, foreign := range []string{"\x00\xff", strings.Repeat("x", 1<<20)} {
+		r.put(p, state{update: foreign})
+		if packed, _, err := a.Unstored(ctx, p); string(packed) != foreign || err != nil {
+			t.Errorf("got %d bytes, %v; want %d", len(packed), err, len(foreign))
+		}
+	}
+	if err := r.admin.Set(ctx, r.space.Update(p), "", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if packed, _, err := a.Unstored(ctx, p); packed == nil || len(packed) != 0 || err != nil {
+		t.Errorf("empty: got %q, %v; want no bytes, which is not absent", packed, err)
+	}
+}
+
 // A script that meets a key of the wrong type changes nothing and says so.
 func testWrongTypes(t *testing.T, r *rig) {
 	ctx := context.Background()

@@ -124,8 +124,8 @@ func TestRealRefusals(t *testing.T) {
 			refused := 0
 			for step, call := range everything {
 				err := call(a, players[step])
-				if err == nil && test.writesOnly {
-					continue
+				if err == nil && (test.writesOnly || step == "petition b" && test.code != "NOPERM") {
+					continue // What is published is not stored, so nearly nothing is in its way.
 				}
 				refused++
 				if err == nil || !strings.HasPrefix(err.Error(), stepOf(step)) ||
