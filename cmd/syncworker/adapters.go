@@ -16,6 +16,7 @@ import (
 	"github.com/syncworker/syncworker/internal/redisstore"
 	"github.com/syncworker/syncworker/internal/snapshotstore"
 	"github.com/syncworker/syncworker/lifecycle"
+	"github.com/syncworker/syncworker/snapshotcodec"
 )
 
 // The packages around the driver do not know each other; each declares what it
@@ -25,8 +26,8 @@ var (
 	_ driver.Watcher      = watchAdapter{}
 	_ driver.Game         = (*gameAdapter)(nil)
 	_ lifecycle.Leases    = leaseAdapter{}
-	_ lifecycle.Checkouts = sweepAdapter{}
-	_ localapi.Sessions   = (*driver.Driver)(nil)
+	_ lifecycle.Checkouts = (*redisstore.Store)(nil)
+	_ localapi.Sessions   = (*playerSessions)(nil)
 	_ localapi.GameLink   = linkAdapter{}
 	_ localapi.Checkouts  = inspectAdapter{}
 	_ localapi.Releases   = releaseAdapter{}
@@ -36,6 +37,7 @@ var (
 // for everybody, not only for the player whose join found out (rule R2).
 type storeAdapter struct {
 	*redisstore.Store
+	server  handoff.ServerID
 	missing func()
 }
 
@@ -61,12 +63,9 @@ func (a storeAdapter) ReadLease(ctx context.Context, server handoff.ServerID) ha
 	return read
 }
 
-func (a storeAdapter) Resume(ctx context.Context, player handoff.PlayerID, resume handoff.Resume) handoff.Written {
-	return a.Store.Resume(ctx, player, resume.Fence)
-}
-
-func (storeAdapter) Petition(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
-	return errors.New("redis carries no petitions")
+// Petition signs the petition.
+func (a storeAdapter) Petition(ctx context.Context, to handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error {
+	return a.Store.Petition(ctx, to, player, a.server, fence)
 }
 
 // watchAdapter turns a player's key into a channel, and events into causes.
@@ -76,13 +75,22 @@ type watchAdapter struct {
 }
 
 func (a watchAdapter) Watch(player handoff.PlayerID, key handoff.Key, server handoff.ServerID, look func(handoff.LookCause)) (stop func()) {
-	name := a.space.Key(key, player)
 	if key == handoff.KeyLease {
-		name = a.space.Lease(server)
+		return a.watcher.Watch(a.space.Lease(server), func(event events.Event) {
+			if event.Kind != events.Changed || endsLease(event.Name) {
+				look(lookCause(event.Kind))
+			}
+		})
 	}
-	return a.watcher.Watch(name, func(event events.Event) {
+	return a.watcher.Watch(a.space.Key(key, player), func(event events.Event) {
 		look(lookCause(event.Kind))
 	})
+}
+
+// endsLease keeps a lease's renewals, some each second in a large cluster, from
+// waking everybody who waits.
+func endsLease(event string) bool {
+	return event == "del" || event == "expired" || event == "evicted"
 }
 
 func lookCause(kind events.Kind) handoff.LookCause {
@@ -107,7 +115,20 @@ func (a *gameAdapter) TellLost(lost handoff.TellLost) {
 	}
 }
 
-func (*gameAdapter) AskCheckIn(handoff.AskCheckIn) {}
+func (a *gameAdapter) AskCheckIn(asked handoff.AskCheckIn) {
+	if link := a.link.Load(); link != nil {
+		link.AskCheckIn(asked)
+	}
+}
+
+// snapshotMeta reads what a packed snapshot says of itself, without its data.
+func snapshotMeta(packed []byte) (*handoff.Snapshot, error) {
+	info, err := snapshotcodec.Meta(packed)
+	if err != nil {
+		return nil, err
+	}
+	return &info.Snapshot, nil
+}
 
 // leaseAdapter is Redis as the lease sees it.
 type leaseAdapter struct{ *redisstore.Store }
@@ -117,15 +138,9 @@ func (a leaseAdapter) RenewLease(ctx context.Context, value string, ttl time.Dur
 	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
 }
 
-func (leaseAdapter) SwapLease(context.Context, string, string, time.Duration) (swapped bool, current string, err error) {
-	return false, "", errors.New("redis marks no leases")
-}
-
-// sweepAdapter is Redis as the sweeper sees it.
-type sweepAdapter struct{ *redisstore.Store }
-
-func (sweepAdapter) Unstored(context.Context, handoff.PlayerID) (packed []byte, ttl time.Duration, err error) {
-	return nil, 0, nil
+func (a leaseAdapter) SwapLease(ctx context.Context, from, to string, ttl time.Duration) (swapped bool, current string, err error) {
+	state, err := a.Store.SwapLease(ctx, from, to, ttl)
+	return state.Outcome == redisstore.LeaseRenewed, state.Current, err
 }
 
 // linkAdapter is the game link as the API sees it.
@@ -195,7 +210,10 @@ func linkError(err error) error {
 }
 
 // inspectAdapter is Redis as operators see it.
-type inspectAdapter struct{ *redisstore.Store }
+type inspectAdapter struct {
+	*redisstore.Store
+	server handoff.ServerID
+}
 
 func (a inspectAdapter) Inspect(ctx context.Context, player handoff.PlayerID) (localapi.Checkout, error) {
 	seen, err := a.Store.Inspect(ctx, player)
@@ -221,9 +239,9 @@ func (a inspectAdapter) Inspect(ctx context.Context, player handoff.PlayerID) (l
 	return checkout, nil
 }
 
-// Notify leaves it to the holder's next save to find out.
-func (a inspectAdapter) Notify(context.Context, handoff.ServerID, handoff.PlayerID, handoff.Fence) error {
-	return errors.New("nobody listens to petitions")
+// Notify sends the holder a petition with the fence that it must look at.
+func (a inspectAdapter) Notify(ctx context.Context, holder handoff.ServerID, player handoff.PlayerID, fence handoff.Fence) error {
+	return a.Petition(ctx, holder, player, a.server, fence)
 }
 
 // releaseAdapter is the record of releases as the API sees it.

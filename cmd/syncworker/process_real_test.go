@@ -251,19 +251,6 @@ func (p *process) terminate() {
 	p.exits(exitOK)
 }
 
-// drains waits until the game is told that the worker stops.
-func (p *process) drains() {
-	p.t.Helper()
-	select {
-	case told := <-p.told:
-		if told.GetDraining() == nil {
-			p.t.Fatalf("the game of %s was told %v", p.id, told)
-		}
-	case <-time.After(patience):
-		p.t.Fatalf("the game of %s was not told", p.id)
-	}
-}
-
 // joinInTime joins as a game does that repeats what may be repeated.
 func (s *testServer) joinInTime(player handoff.PlayerID) *v1.JoinResponse {
 	s.t.Helper()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -21,6 +23,8 @@ import (
 const runText = "Runs the worker of one game server until it is told to stop.\n\n" +
 	"On SIGTERM, SIGINT or SIGHUP no further player is taken, the game server is asked for the final saves, and each player is\n" +
 	"given back after its own save, for at most shutdown.drain_timeout. A second signal ends the worker at once.\n\n" +
+	"On SIGUSR2 the worker restarts in place, with the program that is on disk by then: players stay where they are, and the\n" +
+	"game attaches again. Use it for upgrades and to read a changed configuration.\n\n" +
 	"Examples:\n" +
 	"  syncworker run -config survival-1.hcl\n" +
 	"  SYNCWORKER_SERVER__ID=lobby syncworker run"
@@ -43,11 +47,36 @@ func runCommand() *cli.Command {
 				return err
 			}
 			logger := newLogger(loaded.Log, cmd.Root().ErrWriter)
+			program, err := ownProgram()
+			if err != nil {
+				return err
+			}
+			restarts := watchRestarts()
 			signals := watchSignals(func() { os.Exit(exitAborted) })
 			redis.SetLogger(redisLogger{logger.Named("redis")})
-			return ended(runWorker(ctx, workerOptions{config: loaded, logger: logger, signals: signals}))
+			err = runWorker(ctx, workerOptions{config: loaded, logger: logger, signals: signals, restarts: restarts})
+			if !errors.Is(err, lifecycle.ErrRestart) {
+				return ended(err)
+			}
+			logger.Info("starting the next incarnation in this process's place", "program", program)
+			return errors.Join(restart(program), err)
 		},
 	}
+}
+
+// ownProgram returns the path by which this program was started. It is looked up
+// at the start: by the time of a restart another file may stand there, and that
+// is the point.
+func ownProgram() (string, error) {
+	found, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return "", fmt.Errorf("find this program, to be able to restart it: %w", err)
+	}
+	path, err := filepath.Abs(found)
+	if err != nil {
+		return "", fmt.Errorf("find this program, to be able to restart it: %w", err)
+	}
+	return path, nil
 }
 
 // abortGrace is what an aborted worker has to close its files in.

@@ -104,6 +104,32 @@ func (s *testServer) eventually(what string, holds func() bool) {
 	}
 }
 
+// drains waits until the game is told that the worker stops.
+func (s *testServer) drains() {
+	s.t.Helper()
+	s.tells(func(told *v1.AttachResponse) bool { return told.GetDraining() != nil })
+}
+
+// tells waits until the game is told something; requests to check in, which any
+// waiting server causes, are passed over unless they are meant.
+func (s *testServer) tells(meant func(*v1.AttachResponse) bool) *v1.AttachResponse {
+	s.t.Helper()
+	limit := time.After(patience)
+	for {
+		select {
+		case told := <-s.told:
+			if meant(told) {
+				return told
+			}
+			if told.GetCheckinRequested() == nil {
+				s.t.Fatalf("the game of %s was told %v", s.id, told)
+			}
+		case <-limit:
+			s.t.Fatalf("the game of %s was not told\n%s", s.id, s.log)
+		}
+	}
+}
+
 // end stops the worker as an operator does and returns what it ended with.
 func (s *testServer) end() error {
 	s.t.Helper()

@@ -24,6 +24,7 @@ import (
 	"github.com/syncworker/syncworker/internal/localapi"
 	"github.com/syncworker/syncworker/internal/redisstore"
 	"github.com/syncworker/syncworker/internal/snapshotstore"
+	"github.com/syncworker/syncworker/internal/spool"
 	"github.com/syncworker/syncworker/lifecycle"
 	"github.com/syncworker/syncworker/lockstep"
 	"github.com/syncworker/syncworker/snapshotcodec"
@@ -39,6 +40,8 @@ type workerOptions struct {
 	logger hclog.Logger
 	// signals stop the worker; a second one ends it at once.
 	signals <-chan os.Signal
+	// restarts ask the worker to hand over to its next incarnation; nil for never.
+	restarts <-chan os.Signal
 	// dial reaches Redis; nil for the network.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// listening is called when the local API can be reached; may be nil.
@@ -55,12 +58,18 @@ type worker struct {
 	registry *prometheus.Registry
 	health   *health
 	client   *redis.Client
+	identity *redisstore.Identity
 	store    *redisstore.Store
 	archive  *snapshotstore.SQLite
+	breaker  *snapshotstore.Breaker
+	spool    *spool.Spool
 	settle   *lifecycle.Settle
 	lease    *lifecycle.Lease
+	gate     *lifecycle.Gate
 	watcher  *events.Watcher
+	recovery *lifecycle.Recovery
 	driver   *driver.Driver
+	sessions *playerSessions
 	link     *gamelink.Link
 	api      *localapi.Server
 	sweeper  *lifecycle.Sweeper
@@ -71,7 +80,8 @@ type worker struct {
 }
 
 // runWorker runs a worker until it is told to stop or something fails. Nothing
-// serves before the lease is held, and the lease is given up last.
+// serves before the lease is held, and the lease is given up last. It returns
+// lifecycle.ErrRestart when the next incarnation is to start in its place.
 func runWorker(ctx context.Context, o workerOptions) (err error) {
 	w := &worker{config: o.config, logger: o.logger, started: time.Now()}
 	defer func() { err = errors.Join(err, w.close()) }()
@@ -121,13 +131,17 @@ func (w *worker) open(o workerOptions) error {
 		return err
 	}
 	w.lease, err = lifecycle.NewLease(leaseAdapter{w.store}, w.settle, lifecycle.LeaseConfig{
-		Owner: w.owner, TTL: w.config.Sync.Lockstep.LeaseTTL, Key: space.Lease(server),
+		Owner: w.owner, TTL: w.config.Sync.Lockstep.LeaseTTL, Key: space.Lease(server), Generation: w.identity.Generation,
 		Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	if err != nil {
 		return err
 	}
+	w.gate = lifecycle.NewGate(w.settle, w.lease)
 	if err := w.openArchive(codec); err != nil {
+		return err
+	}
+	if err := w.openSpool(codec); err != nil {
 		return err
 	}
 	if err := w.build(o, space, codec, metrics); err != nil {
@@ -155,7 +169,7 @@ func (w *worker) openRedis(o workerOptions, space keyspace.Space) (*snapshotcode
 		return nil, err
 	}
 	logger := w.logger.Named("redisstore")
-	identity := redisstore.NewIdentity(redisstore.IdentityConfig{
+	w.identity = redisstore.NewIdentity(redisstore.IdentityConfig{
 		Changed: func(string, string) { w.settle.Begin(lifecycle.CauseServerChanged) },
 		Settled: func() bool { _, ok := w.settle.Settled(time.Now()); return ok },
 		Logger:  logger,
@@ -163,7 +177,7 @@ func (w *worker) openRedis(o workerOptions, space keyspace.Space) (*snapshotcode
 	client, grants, err := redisstore.Open(redisstore.ClientConfig{
 		Addresses: w.config.Redis.Addresses, DB: w.config.Redis.DB, Username: w.config.Redis.Username,
 		Password: password.Reveal(), TLS: tls, Dialer: o.dial,
-	}, identity)
+	}, w.identity)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +218,27 @@ func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
 	}
 	w.archive = archive
 	w.onClose("close the database", archive.Close)
+	w.breaker = snapshotstore.NewBreaker(archive, snapshotstore.BreakerConfig{
+		ReadTimeout: w.config.Database.ReadTimeout, Logger: w.logger.Named("snapshotstore"), Registerer: w.registry,
+	})
+	return nil
+}
+
+// openSpool opens the local disk, with whatever an earlier run left there.
+func (w *worker) openSpool(codec *snapshotcodec.Codec) error {
+	opened, err := spool.Open(spool.Config{
+		Dir: w.config.Spool.Dir, MaxBytes: int64(w.config.Spool.MaxSize), Logger: w.logger.Named("spool"), Registerer: w.registry,
+	})
+	if err != nil {
+		return err
+	}
+	w.spool = opened
+	w.onClose("close the spool", opened.Close)
+	left, _ := opened.Load() // What is damaged was logged and set aside.
+	w.recovery = lifecycle.NewRecovery(left, lifecycle.RecoveryPorts{
+		Spool: opened, Store: w.store, Archive: w.breaker, Gate: w.gate, Meta: snapshotMeta,
+		Recheck: func() { w.sweeper.Recheck() },
+	}, lifecycle.RecoveryConfig{Logger: w.logger.Named("lifecycle"), Registerer: w.registry})
 	return nil
 }
 
@@ -211,7 +246,8 @@ func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
 func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcodec.Codec, metrics *lifecycle.Metrics) error {
 	machine, err := lockstep.New(lockstep.Config{
 		Server: w.owner.Server, Settle: w.config.Sync.Settle, ReadTimeout: w.config.Database.ReadTimeout,
-		ConfirmTimeout: w.config.Game.ConfirmTimeout,
+		ConfirmTimeout: w.config.Game.ConfirmTimeout, Petitions: w.config.Sync.Lockstep.Petitions,
+		Steal: w.config.Sync.OnTimeout == config.OnTimeoutSteal,
 	})
 	if err != nil {
 		return err
@@ -222,32 +258,53 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	})
 	game := &gameAdapter{}
 	w.driver = driver.New(machine, driver.Ports{
-		Store:    storeAdapter{w.store, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
-		Archive:  w.archive,
+		Store:    storeAdapter{w.store, w.owner.Server, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
+		Archive:  w.breaker,
 		Codec:    codec,
 		Watcher:  watchAdapter{w.watcher, space},
-		Gate:     lifecycle.NewGate(w.settle, w.lease),
+		Gate:     w.gate,
 		Game:     game,
 		Suspects: w.lease,
+		Spool:    w.spool,
 	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
-	w.link = gamelink.New(w.driver, gamelink.Config{Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink")})
+	w.sessions = newPlayerSessions(w.driver, w.recovery)
+	w.onClose("end the adoption of sessions", func() error { w.sessions.Close(); return nil })
+	w.link = gamelink.New(w.sessions, gamelink.Config{
+		Adopter: w.sessions, Grace: w.config.Game.Grace, Logger: w.logger.Named("gamelink"),
+	})
 	w.onClose("end the game link", func() error { w.link.Close(); return nil })
 	game.link.Store(w.link)
 
 	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{
-		Checkouts: sweepAdapter{w.store}, Players: w.driver, Database: w.archive, Codec: codec,
+		Checkouts: w.store, Players: w.sessions, Database: w.breaker, Codec: codec, Replayed: w.recovery,
 	}, w.lease, w.link.FirstAttach(), lifecycle.SweeperConfig{
 		Server: w.owner.Server, Grace: w.config.Game.Grace, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease, lifecycle.DrainConfig{
-		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Restarts: o.restarts,
+		RestartWindow: w.config.Shutdown.RestartWindow, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.registerGauges()
 	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
 	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
 	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
+	w.watcher.Listen(space.Petitions(w.owner.Server), w.petitioned)
 	return w.buildAPI()
+}
+
+// petitioned passes on that another server waits for a player. Whom the driver
+// has no session of may be checked out here all the same: the sweeper looks.
+func (w *worker) petitioned(message string) {
+	player, petition, err := redisstore.ParsePetition(message)
+	if err != nil {
+		w.logger.Debug("petition cannot be read", "error", err)
+		return
+	}
+	w.driver.Petition(player, petition)
+	if summary, known := w.sessions.Summary(player); !known || summary.Idles() {
+		w.sweeper.Ghost(player)
+	}
 }
 
 // registerGauges tells what no single package knows.
@@ -274,9 +331,9 @@ func (w *worker) registerGauges() {
 
 func (w *worker) buildAPI() error {
 	api, err := localapi.New(localapi.Ports{
-		Sessions: w.driver, Game: linkAdapter{w.link}, Worker: w, Checkouts: inspectAdapter{w.store},
+		Sessions: w.sessions, Game: linkAdapter{w.link}, Worker: w, Checkouts: inspectAdapter{w.store, w.owner.Server},
 		Releases: releaseAdapter{w.archive},
-		Gate:     w.settle, Logger: w.logger.Named("localapi"), Registerer: w.registry,
+		Gate:     w.gate, Logger: w.logger.Named("localapi"), Registerer: w.registry,
 	}, localapi.Config{
 		Server: w.owner.Server, Listen: w.config.API.Listen, TokenFile: w.config.API.TokenFile,
 		AllowPublic: w.config.API.AllowPublic, WaitTimeout: w.config.Sync.WaitTimeout,
@@ -316,6 +373,7 @@ func (w *worker) group() *group.Group {
 	g.Add(w.settle.Execute, w.settle.Interrupt)
 	g.Add(w.lease.Execute, w.lease.Interrupt)
 	g.Add(w.watcher.Execute, w.watcher.Interrupt)
+	g.Add(w.recovery.Execute, w.recovery.Interrupt)
 	g.Add(w.sweeper.Execute, w.sweeper.Interrupt)
 	g.Add(w.api.Execute, w.api.Interrupt)
 	return &g

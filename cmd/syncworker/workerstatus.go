@@ -21,9 +21,11 @@ func (w *worker) Status(ctx context.Context) localapi.Status {
 	watching := w.watcher.Status()
 	status := localapi.Status{
 		Cluster: w.config.Server.ClusterID, Mode: w.owner.Mode, Version: w.owner.Version,
-		Incarnation: w.owner.Incarnation, Started: w.started, LeaseHeld: w.lease.Held(),
+		Incarnation: w.owner.Incarnation, Started: w.started,
+		LeaseHeld: w.lease.Held(), LeaseRestarting: w.lease.Restarting(), LeaseSuspect: w.lease.Suspect(), Spool: w.spoolState(),
 		Draining: w.driver.Draining(), Events: watching.Level == events.LevelEvents, EventsReason: watching.Reason,
 	}
+	status.ReadsPaused, status.WritesPaused = w.breaker.Open()
 	var looks sync.WaitGroup
 	looks.Go(func() { status.Redis = w.client.Ping(ctx).Err() })
 	looks.Go(func() { status.Database = w.archive.Ping(ctx) })
@@ -32,6 +34,14 @@ func (w *worker) Status(ctx context.Context) localapi.Status {
 		status.SettleUntil = until
 	}
 	return status
+}
+
+// spoolState tells what waits on the local disk.
+func (w *worker) spoolState() localapi.Spool {
+	usage := w.spool.Usage()
+	return localapi.Spool{
+		Entries: usage.Entries, Bytes: usage.Bytes, MaxBytes: usage.MaxBytes, Recovering: w.recovery.Pending(),
+	}
 }
 
 // checks are the conditions of /readyz.
