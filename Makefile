@@ -45,6 +45,16 @@ test-real: ## run all tests, those against real servers too (needs redis-server)
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server" >&2; exit 1; }
 	go test -tags=real ./...
 
+# How long `make chaos` breaks things, the seed that decides what (empty: the clock), and more flags.
+CHAOS_TIME ?= 60s
+CHAOS_SEED ?=
+CHAOS_FLAGS ?=
+
+.PHONY: chaos
+chaos: ## break everything under real workers and games for CHAOS_TIME (60s) and judge what the games saw
+	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server" >&2; exit 1; }
+	go run ./tools/chaos -duration $(CHAOS_TIME) $(if $(CHAOS_SEED),-seed $(CHAOS_SEED)) $(CHAOS_FLAGS)
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \
