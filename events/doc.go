@@ -22,6 +22,12 @@
 // when it arrives. If no subscription is confirmed for a whole SafetyPoll, Poll
 // comes before Ready, so that a wait goes on without notifications too.
 //
+// # Messages
+//
+// Listen hears what is published on any channel, through the same connection. Such
+// a message is lost when it is published while nobody is subscribed, there is no
+// Resync for it, and anybody may have sent it.
+//
 // # Connection
 //
 //	connecting -> up -> lost -> connecting ...

@@ -49,7 +49,7 @@ func lostAt(t *testing.T, d *dev, step int, verdict devredis.Verdict) {
 	last.Store(time.Time{})
 	stop := r.watcher.Watch("k", func(events.Event) { last.Store(time.Now()) })
 	defer stop()
-	other := r.watch("other")
+	other, listener := r.watch("other"), r.listen(channel)
 	// Long enough for the step to come up, also at a safety poll.
 	for i := range 8 {
 		<-time.After(poll/2 + time.Duration(i)*time.Millisecond)
@@ -64,6 +64,9 @@ func lostAt(t *testing.T, d *dev, step int, verdict devredis.Verdict) {
 	other.until(events.Ready)
 	r.set("other", "v")
 	other.until(events.Changed)
+	listener.subscribed()
+	r.publish(channel, "after all")
+	listener.expect("after all")
 	if step > int(sent.Load()) {
 		t.Errorf("step %d was never reached, only %d commands were sent", step, sent.Load())
 	}

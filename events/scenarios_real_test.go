@@ -5,6 +5,7 @@ package events_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,28 @@ func TestFrozenReal(t *testing.T) {
 	// Frozen long enough to be taken for dead or not, changes are heard again.
 	r.proven()
 	ping(t, r.client)
+	r.set("k", "v")
+	w.until(events.Changed)
+}
+
+// A channel that the user may not listen to shows: the connection does not last,
+// and the log says why. With the permission, everything works, messages included.
+func TestListenDeniedReal(t *testing.T) {
+	t.Parallel()
+	s := &realServer{redistest.Start(t, "--notify-keyspace-events", switchedOn)}
+	r := newRig(t, s)
+	s.acl(t, "resetchannels", "&__keyspace@0__:*")
+	l := r.listen(channel)
+	w := r.watch("k")
+	r.start()
+	defer r.stop()
+	r.eventually("denied", func() bool { return strings.Contains(r.log.String(), "NOPERM") })
+	w.until(events.Poll) // The wait goes on all the same.
+	s.acl(t, "&syncworker:*:petition:*")
+	l.subscribed()
+	r.proven()
+	r.publish(channel, "m")
+	l.expect("m")
 	r.set("k", "v")
 	w.until(events.Changed)
 }

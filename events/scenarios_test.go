@@ -23,6 +23,12 @@ var scenarios = map[string]func(t *testing.T, r *rig){
 	"interrupt with watches":        interruptWithWatches,
 	"interrupt before execute":      interruptBeforeExecute,
 	"expiry, scripts, transactions": expiryAndScripts,
+	"listeners":                     listeners,
+	"listeners: long messages":      longMessages,
+	"listeners: reconnect":          listenersReconnect,
+	"listeners: watched as well":    listenAndWatch,
+	"listeners: from a callback":    listenInCallback,
+	"one lease, many watches":       oneLeaseManyWatches,
 }
 
 func TestScenarios(t *testing.T) {
