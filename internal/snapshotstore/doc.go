@@ -63,6 +63,19 @@
 // decides which version is newest. A row that arrives late may be pruned by the
 // very transaction that inserted it, when a newer one of its period is there.
 //
+// # The breaker
+//
+// A Breaker stands in front of a store that may be away: after some failures, or
+// answers out of time, calls fail at once instead of waiting again and again, but
+// for one a second that finds out whether the database is back. Reads and writes
+// fail apart.
+//
+// # Releases
+//
+// Beside the snapshots the database keeps what operators did by hand: which
+// player was taken from which server, when, by whom and why. Nothing is ever
+// removed from that, and nothing depends on it.
+//
 // # Databases
 //
 // SQLite, through modernc.org/sqlite and without cgo, is embedded. Several

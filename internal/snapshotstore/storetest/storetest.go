@@ -21,6 +21,8 @@ type Store interface {
 	Insert(ctx context.Context, s *handoff.Snapshot, packed []byte, as handoff.StoredAs) (conflict bool, err error)
 	ByID(ctx context.Context, id handoff.SnapshotID) (*handoff.Snapshot, handoff.StoredAs, error)
 	List(ctx context.Context, player handoff.PlayerID, after snapshotstore.Cursor, limit int) ([]snapshotstore.Entry, snapshotstore.Cursor, error)
+	RecordRelease(ctx context.Context, release snapshotstore.Release) error
+	Releases(ctx context.Context, player handoff.PlayerID, limit int) ([]snapshotstore.Release, error)
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -71,6 +73,9 @@ func Run(t *testing.T, codec Codec, fresh func(t *testing.T) Open) {
 		{"RetentionConflicts", testRetentionConflicts},
 		{"RetentionModel", testRetentionModel},
 		{"RetentionConcurrentSavers", testRetentionConcurrentSavers},
+		{"Releases", testReleases},
+		{"ReleasesInvalid", testReleasesInvalid},
+		{"ReleasesTogether", testReleasesTogether},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, &bench{codec: codec, openStore: fresh(t)})
