@@ -24,6 +24,8 @@ var scenarios = map[string]func(*testing.T, *backend){
 	"restart in place":  restartInPlaceScenario,
 	"resume":            resumeScenario,
 	"frozen":            frozenScenario,
+	"T38 ghost":         ghostScenario,
+	"unstored":          unstoredScenario,
 }
 
 func TestScenarios(t *testing.T) {

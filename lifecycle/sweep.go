@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
@@ -33,9 +35,10 @@ type sweep struct {
 	stopping bool
 
 	released, stored, delisted, adopted, abandoned atomic.Int64
-	// away means that the database failed in this pass: whoever comes after is
-	// released all the same, and copied in a later one.
-	away atomic.Bool
+	// refused counts the copies in a row that the database did not take in
+	// this pass. When it seems to be away, whoever comes after is released all
+	// the same, and copied in a later pass.
+	refused atomic.Int64
 	// spooled means that somebody waited for the spool in this pass.
 	spooled atomic.Bool
 
@@ -43,6 +46,8 @@ type sweep struct {
 	// causes are of the last pass, a few of them.
 	causes []error
 	told   time.Time
+	// complained means that operators know of players who cannot be cleared.
+	complained bool
 }
 
 // untilClear goes over the players again and again until none is left, ctx ends,
@@ -55,7 +60,7 @@ func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []ha
 			w.report(len(players))
 			return players
 		}
-		s.log.Debug("some players cannot be cleared yet", "players", len(players), "error", errors.Join(w.causes...))
+		w.complain(pause, len(players))
 		if w.spooled.Load() {
 			pause = sweepRetry // Others wait for these, and soon the replay does not.
 		}
@@ -75,10 +80,21 @@ func (w *sweep) untilClear(ctx context.Context, players []handoff.PlayerID) []ha
 	}
 }
 
+// complain logs why players are left, for operators once it has gone on for a
+// while.
+func (w *sweep) complain(pause time.Duration, players int) {
+	level := hclog.Debug
+	if pause == sweepRetryMax && !w.complained {
+		level, w.complained = hclog.Warn, true
+	}
+	w.sweeper.log.Log(level, "some players cannot be cleared yet", "sweep", w.name, "players", players,
+		"error", errors.Join(w.causes...))
+}
+
 // pass handles each player once and returns those who are to be handled again.
 func (w *sweep) pass(ctx context.Context, players []handoff.PlayerID) (again []handoff.PlayerID) {
 	w.causes = nil
-	w.away.Store(false)
+	w.refused.Store(0)
 	w.spooled.Store(false)
 	work := make(chan handoff.PlayerID)
 	var wg sync.WaitGroup
@@ -219,7 +235,7 @@ func (w *sweep) store(ctx context.Context, player handoff.PlayerID) (left bool, 
 	if err != nil {
 		return w.unstorable(player, err)
 	}
-	if w.away.Load() {
+	if w.refused.Load() >= sweepWidth {
 		return false, errDatabase
 	}
 	ctx, cancel := context.WithTimeout(ctx, copyWait)
@@ -228,9 +244,10 @@ func (w *sweep) store(ctx context.Context, player handoff.PlayerID) (left bool, 
 	case errors.Is(err, handoff.ErrUnacceptable), errors.Is(err, handoff.ErrTooLarge):
 		return w.unstorable(player, err)
 	case err != nil:
-		w.away.Store(true)
+		w.refused.Add(1)
 		return false, errors.Join(errDatabase, err)
 	}
+	w.refused.Store(0)
 	w.stored.Add(1)
 	if err := s.store.Expire(ctx, player, snapshot.Version); err != nil {
 		return false, fmt.Errorf("let what is stored run out: %w", err)
