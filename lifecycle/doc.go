@@ -6,8 +6,12 @@
 //	         owner, and that this worker is the one
 //	Settle   the gate of rule R1: nothing is granted for a while after anything
 //	         that Redis may have lost its memory by
-//	Sweeper  clears the checkouts that an earlier run of this server left
-//	Drain    takes the signal to stop, and stops in an order that loses nothing
+//	Gate     Settle and Lease together: nothing is granted without our lease
+//	Recovery replays what an earlier run left on the local disk
+//	Sweeper  clears the checkouts that an earlier run of this server left, and
+//	         those that others wait for and nobody here knows of
+//	Drain    takes the signals to stop, and stops in an order that loses nothing,
+//	         or to restart in place, and hands over to the next incarnation
 //
 // # Order of a life
 //
@@ -17,7 +21,14 @@
 //	  earlier owner      Sweeper sweeps once   |   release what is left idle
 //	                                           |   sweep, drop the lease
 //
-// Lease, Settle, Sweeper and Drain are actors for oklog/run: Execute works until
+// A restart in place ends otherwise: nothing is released, and the lease is
+// marked, so that the next incarnation has it at once and the game can resume
+// its sessions there. Whoever starts first with this server ID adopts a marked
+// lease, whether it was meant or not; the incarnation that marked it serves
+// nobody any more by then, and sessions that the other one does not adopt are
+// orphans there.
+//
+// Lease, Settle, Recovery, Sweeper and Drain are actors for oklog/run: Execute works until
 // it fails or Interrupt is called, and Interrupt may come before Execute. A run
 // group interrupts all its actors together as soon as the first one returns.
 // That is why Drain does its whole work before its Execute returns: until then
@@ -35,10 +46,26 @@
 //   - Players are found through server_checkouts; the keyspace is never
 //     searched.
 //
+// # Suspect sessions
+//
+// When our lease had ended by our own clock and Redis is still the same process,
+// others may have taken our sessions over and even have ended them since. So
+// what Redis has forgotten of them is lost, not put back (rule R7): Lease.Suspect
+// says so from the moment the term is over until the renewal shows that the lease
+// never ended, or until every session has been told to verify itself under that
+// suspicion. Whether Redis is the same process is known as far as it tells;
+// without INFO a long outage looks like a freeze.
+//
 // # What is not guaranteed
 //
 // The lease does not exclude: a worker that was frozen may believe in a lease
-// that has ended, until its next renewal. Fences exclude. Time is counted on
-// this host's monotonic clock from the start of each attempt, less a margin of
-// a tenth of the TTL for the difference between this clock and that of Redis.
+// that has ended, until it looks at its clock again. Fences exclude. Time is
+// counted on this host's monotonic clock from the start of each attempt, less a
+// margin of a tenth of the TTL for the difference between this clock and that of
+// Redis; the wall clock can only make it less, for the pauses of a whole machine
+// that the monotonic clock does not count.
+//
+// A freeze beyond the lease during which Redis loses its memory as well is seen
+// as Redis's loss: the sessions are put back. Then the database's fence is what
+// tells that somebody else had the player.
 package lifecycle

@@ -1,7 +1,8 @@
 // Package gamelink keeps the link between a worker and its game server: the
 // stream that a game opens with Attach and holds open for as long as it runs.
 // The link shows that the game lives, and it carries what the worker has to
-// tell.
+// tell: losses, the end of the worker, and that another server waits for a
+// player.
 //
 // # Model
 //
@@ -29,6 +30,13 @@
 // whose Join it is still handling. Sessions of another boot, or of a link whose
 // grace has passed, are never resumed.
 //
+// The first game that a worker sees may name sessions that it had on an earlier
+// run of the worker: the worker crashed, or was restarted in place, and the game
+// played on. These are adopted before the game is announced, so that nobody
+// takes them for orphans, and Attach waits for a bounded time until Redis has
+// confirmed them. What is undecided then counts as resumed, and is lost later if
+// it must be.
+//
 // # What is guaranteed
 //
 // A session loss is told to the game at least once, as an event or in the
@@ -40,6 +48,7 @@
 // # What is not guaranteed
 //
 // A loss may be told twice, and the loss of a session may be told that the game
-// has ended meanwhile. No more than [MaxKept] losses are kept for a game that is
+// has ended meanwhile. That another server waits is a hint, and dropped where
+// it finds no stream or little room. No more than [MaxKept] losses are kept for a game that is
 // away; beyond that only naming its sessions tells it.
 package gamelink
