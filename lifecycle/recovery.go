@@ -104,9 +104,10 @@ type RecoveryConfig struct {
 //	fenced      another session came later: kept as conflict
 //	superseded  the session had gone further: kept as history
 //	forgotten   Redis lost what it knew. The database has a higher fence: kept
-//	            as conflict. Otherwise, once the settle period has given every
-//	            live holder the time to report, the session is resumed and the
-//	            write repeated.
+//	            as conflict. It has this one, or a newer one of the session:
+//	            nothing is missing. Otherwise, once the settle period has given
+//	            every live holder the time to report, the session is resumed
+//	            and the write repeated.
 //
 // A snapshot that Redis had accepted before keeps its role; it is written again
 // only to find out whether Redis still has it, as then nobody has to wait for
@@ -125,7 +126,7 @@ type Recovery struct {
 	stop   context.Context
 	cancel context.CancelFunc
 
-	mu   sync.Mutex
+	// told is when progress was told last; Execute's.
 	told time.Time
 }
 

@@ -50,6 +50,14 @@ func replayCases() []replayCase {
 			s.forget()
 			_, _ = s.ledger.Insert(s.t.Context(), snapshotOf(id, fence, 1), nil, handoff.AsCurrent)
 		}, as: handoff.AsCurrent, holder: "lobby", update: true, rechecked: 1},
+		{name: "ForgottenDatabaseHasIt", before: func(s *salvage, id handoff.PlayerID, fence handoff.Fence) {
+			s.forget()
+			_, _ = s.ledger.Insert(s.t.Context(), snapshotOf(id, fence, 2), nil, handoff.AsCurrent)
+		}, as: handoff.AsCurrent},
+		{name: "ForgottenDatabaseGoesFurther", before: func(s *salvage, id handoff.PlayerID, fence handoff.Fence) {
+			s.forget()
+			_, _ = s.ledger.Insert(s.t.Context(), snapshotOf(id, fence, 3), nil, handoff.AsCurrent)
+		}, as: handoff.AsHistory},
 		{name: "ForgottenOtherIsBack", before: func(s *salvage, id handoff.PlayerID, fence handoff.Fence) {
 			later := s.moveOn(id, fence)
 			s.forget()

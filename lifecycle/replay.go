@@ -87,12 +87,12 @@ func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapsh
 				entry.lost = true
 				return nil
 			}
-			conflict, err := r.resume(entry)
+			as, err := r.resume(entry)
 			if err != nil {
 				return err
 			}
-			if conflict {
-				entry.settle(handoff.AsConflict)
+			if as != 0 {
+				entry.settle(as)
 				return nil
 			}
 			p.restored = p.restored || !endsSession
@@ -124,32 +124,36 @@ func (r *Recovery) write(snapshot *handoff.Snapshot, packed []byte, endsSession 
 	return r.ports.Store.Update(ctx, snapshot, packed)
 }
 
-// resume puts back what Redis forgot of an entry's session, unless somebody else
-// has come after it, by what the database or Redis knows; then it reports a
-// conflict.
-func (r *Recovery) resume(entry *replayed) (conflict bool, err error) {
+// resume puts back what Redis forgot of an entry's session. When nothing is to be
+// put back, by what the database and Redis know, it returns the role that is left
+// for the snapshot.
+func (r *Recovery) resume(entry *replayed) (as handoff.StoredAs, err error) {
 	ctx, cancel := context.WithTimeout(r.stop, recoveryCall)
 	defer cancel()
 	newest, err := r.ports.Archive.Newest(ctx, entry.Player)
 	switch {
 	case errors.Is(err, handoff.ErrNoSnapshot):
 	case err != nil:
-		return false, fmt.Errorf("ask the database: %w", err)
+		return 0, fmt.Errorf("ask the database: %w", err)
 	case newest.Version.Fence > entry.Version.Fence:
-		return true, nil
+		return handoff.AsConflict, nil
+	case newest.ID == entry.ID:
+		return handoff.AsCurrent, nil
+	case newest.Version.Compare(entry.Version) >= 0:
+		return handoff.AsHistory, nil
 	}
 	// Asked after everything that takes time: see rule R1.
 	if _, ok := r.ports.Gate.Settled(time.Now()); !ok {
-		return false, errUnsettled
+		return 0, errUnsettled
 	}
 	switch written := r.ports.Store.Resume(ctx, entry.Player, handoff.Resume{Fence: entry.Version.Fence}); written.Outcome {
 	case handoff.WriteDone:
 		r.log.Info("resumed a session that redis had forgotten, to replay its snapshot", "player", entry.Player, "version", entry.Version)
-		return false, nil
+		return 0, nil
 	case handoff.WriteFenced:
-		return true, nil
+		return handoff.AsConflict, nil
 	default:
-		return false, errors.Join(errNoAnswer, written.Err)
+		return 0, errors.Join(errNoAnswer, written.Err)
 	}
 }
 

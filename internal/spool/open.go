@@ -32,7 +32,7 @@ func open(config Config, through disk) (*Spool, error) {
 	if config.Dir, err = filepath.Abs(config.Dir); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	s := &Spool{config: config, disk: through, index: make(map[handoff.PlayerID]map[handoff.SnapshotID]handoff.SpoolRecord)}
+	s := &Spool{config: config, disk: through, index: make(map[key]handoff.SpoolRecord)}
 	s.folder = groupSync{sync: func() error { return through.syncFolder(config.Dir) }}
 	if err := makeFolder(config.Dir); err != nil {
 		return nil, fmt.Errorf("open spool: create its folder (see spool.dir): %w", err)

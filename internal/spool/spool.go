@@ -30,17 +30,23 @@ type Spool struct {
 	// life is held by every call under way; Close takes it alone.
 	life   sync.RWMutex
 	closed bool
-	// keys make the calls about one snapshot queue up.
-	keys [64]sync.Mutex
+	// queues make the calls about one snapshot wait for each other.
+	queues [64]sync.Mutex
 	// aside makes the choice of names in the folder of damaged entries safe.
 	aside    sync.Mutex
 	problems []Problem
 
 	mu    sync.Mutex
-	index map[handoff.PlayerID]map[handoff.SnapshotID]handoff.SpoolRecord
+	index map[key]handoff.SpoolRecord
 	// entries and bytes count what is there and what is being written.
 	entries int
 	bytes   int64
+}
+
+// key names an entry.
+type key struct {
+	player handoff.PlayerID
+	id     handoff.SnapshotID
 }
 
 // Problem is an entry that was found damaged.
@@ -120,10 +126,10 @@ func (s *Spool) begin(id handoff.SnapshotID) (end func(), err error) {
 		s.life.RUnlock()
 		return nil, ErrClosed
 	}
-	key := &s.keys[int(id[len(id)-1])%len(s.keys)]
-	key.Lock()
+	queue := &s.queues[int(id[len(id)-1])%len(s.queues)]
+	queue.Lock()
 	return func() {
-		key.Unlock()
+		queue.Unlock()
 		s.life.RUnlock()
 	}, nil
 }
@@ -132,7 +138,7 @@ func (s *Spool) begin(id handoff.SnapshotID) (end func(), err error) {
 func (s *Spool) reserve(record handoff.SpoolRecord) (before *handoff.SpoolRecord, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if present, found := s.index[record.Player][record.ID]; found {
+	if present, found := s.index[key{record.Player, record.ID}]; found {
 		if present.Version != record.Version {
 			return nil, fmt.Errorf("%w: snapshot %s is spooled as version %s already", ErrInvalid, record.ID, present.Version)
 		}
@@ -300,10 +306,8 @@ func (s *Spool) Load() ([]handoff.SpoolRecord, []Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]handoff.SpoolRecord, 0, s.entries)
-	for _, records := range s.index {
-		for _, record := range records {
-			all = append(all, record)
-		}
+	for _, record := range s.index {
+		all = append(all, record)
 	}
 	slices.SortFunc(all, func(a, b handoff.SpoolRecord) int {
 		return cmp.Or(bytes.Compare(a.Player[:], b.Player[:]), a.Version.Compare(b.Version), bytes.Compare(a.ID[:], b.ID[:]))
@@ -339,27 +343,19 @@ func (s *Spool) path(base string) string { return filepath.Join(s.config.Dir, ba
 func (s *Spool) record(player handoff.PlayerID, id handoff.SnapshotID) (handoff.SpoolRecord, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	record, found := s.index[player][id]
+	record, found := s.index[key{player, id}]
 	return record, found
 }
 
 // enter puts a record into the index. Callers hold mu, or are alone.
 func (s *Spool) enter(record handoff.SpoolRecord) {
-	records := s.index[record.Player]
-	if records == nil {
-		records = make(map[handoff.SnapshotID]handoff.SpoolRecord, 1)
-		s.index[record.Player] = records
-	}
-	records[record.ID] = record
+	s.index[key{record.Player, record.ID}] = record
 }
 
 // forget takes a record off the index and the counts.
 func (s *Spool) forget(record handoff.SpoolRecord) {
 	s.mu.Lock()
-	delete(s.index[record.Player], record.ID)
-	if len(s.index[record.Player]) == 0 {
-		delete(s.index, record.Player)
-	}
+	delete(s.index, key{record.Player, record.ID})
 	s.mu.Unlock()
 	s.account(record, nil, -1)
 }
