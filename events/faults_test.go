@@ -65,7 +65,7 @@ func lostAt(t *testing.T, d *dev, step int, verdict devredis.Verdict) {
 	r.set("other", "v")
 	other.until(events.Changed)
 	listener.subscribed()
-	r.publish(channel, "after all")
+	r.publish("after all")
 	listener.expect("after all")
 	if step > int(sent.Load()) {
 		t.Errorf("step %d was never reached, only %d commands were sent", step, sent.Load())

@@ -64,7 +64,8 @@ func (r *rig) listeners(channel string) int64 {
 	return counts[channel]
 }
 
-func (r *rig) publish(channel, message string) {
+// publish sends a message on the channel.
+func (r *rig) publish(message string) {
 	r.t.Helper()
 	if err := r.client.Publish(r.t.Context(), channel, message).Err(); err != nil {
 		r.t.Fatal(err)
@@ -78,10 +79,17 @@ func listeners(t *testing.T, r *rig) {
 	r.start()
 	defer r.stop()
 	early.subscribed()
+	goroutines := runtime.NumGoroutine()
+	for i := range 1000 {
+		defer r.listen(fmt.Sprint("another:", i)).stop()
+	}
 	second, other := r.listen(channel), r.listen(channel+"b")
 	other.subscribed()
+	if got := runtime.NumGoroutine(); got > goroutines+20 {
+		t.Errorf("%d goroutines, %d before the listeners", got, goroutines)
+	}
 	for i := range 100 {
-		r.publish(channel, fmt.Sprint(i))
+		r.publish(fmt.Sprint(i))
 	}
 	for i := range 100 {
 		early.expect(fmt.Sprint(i))
@@ -92,7 +100,7 @@ func listeners(t *testing.T, r *rig) {
 	}
 	early.stop()
 	early.stop()
-	r.publish(channel, "\x00\xff")
+	r.publish("\x00\xff")
 	second.expect("\x00\xff")
 	early.quiet()
 	other.quiet()
@@ -100,7 +108,7 @@ func listeners(t *testing.T, r *rig) {
 	r.eventually("unsubscribed", func() bool { return r.listeners(channel) == 0 })
 	again := r.listen(channel)
 	again.subscribed()
-	r.publish(channel, "")
+	r.publish("")
 	again.expect("")
 	// Messages are no notifications about keys.
 	if got := r.metric("syncworker_events_received_total"); got != 0 {
@@ -119,7 +127,7 @@ func longMessages(t *testing.T, r *rig) {
 	l.subscribed()
 	longest := strings.Repeat("x", events.MaxMessage)
 	for _, message := range []string{longest + "x", strings.Repeat("x", 1<<20), longest, "short"} {
-		r.publish(channel, message)
+		r.publish(message)
 	}
 	l.expect(longest)
 	l.expect("short")
@@ -145,13 +153,13 @@ func listenersReconnect(t *testing.T, r *rig) {
 		}
 		gone.stop() // The first time while there is no connection.
 		l.subscribed()
-		r.publish(channel, fmt.Sprint(i))
+		r.publish(fmt.Sprint(i))
 		l.expect(fmt.Sprint(i))
 	}
 	r.server.restart(t)
 	ping(t, r.client)
 	l.subscribed()
-	r.publish(channel, "after the restart")
+	r.publish("after the restart")
 	l.expect("after the restart")
 	if got := r.listeners(gone.channel); got != 0 {
 		t.Errorf("got %d subscriptions of a listener that has gone", got)
@@ -205,7 +213,7 @@ func listenInCallback(t *testing.T, r *rig) {
 	close(started)
 	r.eventually("subscribed", func() bool { return r.listeners(channel) == 1 })
 	for _, message := range []string{"1", "2"} {
-		r.publish(channel, message)
+		r.publish(message)
 	}
 	for _, want := range []string{"first 1", "second 2"} {
 		select {

@@ -117,7 +117,7 @@ func TestListenDeniedReal(t *testing.T) {
 	s.acl(t, "&syncworker:*:petition:*")
 	l.subscribed()
 	r.proven()
-	r.publish(channel, "m")
+	r.publish("m")
 	l.expect("m")
 	r.set("k", "v")
 	w.until(events.Changed)
