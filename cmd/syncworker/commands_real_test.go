@@ -25,7 +25,7 @@ const maxHandoffCommands = 6
 func (n *network) upkeep(c redistest.Command) bool {
 	switch c.Name() {
 	case "EVALSHA":
-		return len(c.Args) > 3 && strings.HasPrefix(c.Args[3], n.leases())
+		return len(c.Args) > 4 && strings.HasPrefix(c.Args[3], n.leases())
 	case "SET":
 		return strings.HasPrefix(c.Args[1], strings.TrimSuffix(n.space.Probe("x"), "x"))
 	default:
@@ -36,27 +36,43 @@ func (n *network) upkeep(c redistest.Command) bool {
 // leases is what the keys of all leases begin with.
 func (n *network) leases() string { return strings.TrimSuffix(n.space.Lease("x"), "x") }
 
+// leaseRead reports whether a command reads a lease: the only script on leases
+// with a key and nothing else.
+func (n *network) leaseRead(c redistest.Command) bool {
+	return c.Name() == "EVALSHA" && len(c.Args) == 4 && strings.HasPrefix(c.Args[3], n.leases())
+}
+
 // about reports whether a command is a script on a player's keys.
 func (n *network) about(c redistest.Command, player handoff.PlayerID) bool {
 	return c.Name() == "EVALSHA" && slices.Contains(c.Args, n.space.Checkout(player))
 }
 
 // waitsIdly lets a player in on a, begins a join on b, and returns when b is
-// subscribed, has looked once more and sends nothing of its own accord any more.
+// subscribed to the player and to the lease of a, has looked once more at both
+// and sends nothing of its own accord any more.
 func (n *network) waitsIdly(a, b *testServer, m *redistest.Monitor, player handoff.PlayerID) (session string, answers <-chan joinAnswer) {
 	n.t.Helper()
 	session, answers = a.enter(player).SessionId, b.waiting(player)
-	channel := keyspace.Channel(0, n.space.Checkout(player))
-	var sent []redistest.Command
+	steps := []func(redistest.Command) bool{
+		func(c redistest.Command) bool { return subscribes(c, n.space.Checkout(player)) },
+		func(c redistest.Command) bool { return subscribes(c, n.space.Lease("a")) },
+		func(c redistest.Command) bool { return n.about(c, player) },
+		n.leaseRead,
+	}
 	b.eventually("b is subscribed and has looked", func() bool {
-		sent = append(sent, m.TakeClient()...)
-		subscribed := slices.IndexFunc(sent, func(c redistest.Command) bool {
-			return c.Name() == "SUBSCRIBE" && slices.Contains(c.Args, channel)
-		})
-		return subscribed >= 0 && slices.ContainsFunc(sent[subscribed:], func(c redistest.Command) bool { return n.about(c, player) })
+		for _, c := range m.TakeClient() {
+			if len(steps) > 0 && steps[0](c) {
+				steps = steps[1:]
+			}
+		}
+		return len(steps) == 0
 	})
 	b.eventually("the look is answered", func() bool { return b.phase(player) == "waiting" })
 	return session, answers
+}
+
+func subscribes(c redistest.Command, key string) bool {
+	return c.Name() == "SUBSCRIBE" && slices.Contains(c.Args, keyspace.Channel(0, key))
 }
 
 // A handoff with the next server waiting already costs Redis few commands, all
@@ -89,8 +105,10 @@ func TestCommandsOfAHandoff(t *testing.T) {
 	}
 }
 
-// While a player waits, Redis sees the upkeep and, with each safety poll, one
-// look at the player; for ten renewals of each lease, which is ten seconds.
+// While a player waits, Redis sees the upkeep and looks: one with each safety
+// poll, and one when the holder's lease would have ended without a renewal. A
+// look is a claim and, if that is refused, a reading of the lease and at most one
+// petition. For ten renewals of each lease, which is ten seconds.
 func TestCommandsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	server := newRealServer(t, usual).withoutDenials()
@@ -101,7 +119,7 @@ func TestCommandsWhileWaiting(t *testing.T) {
 	player := playerNumber(1)
 	n.waitsIdly(a, b, monitor, player)
 	renewals := map[string]int{}
-	var looks, probes int
+	var looks, reads, petitions, probes int
 	for renewals[n.space.Lease("a")] < 10 || renewals[n.space.Lease("b")] < 10 {
 		b.eventually("something is sent", func() bool {
 			commands := monitor.TakeClient()
@@ -113,6 +131,10 @@ func TestCommandsWhileWaiting(t *testing.T) {
 					renewals[c.Args[3]]++
 				case n.about(c, player):
 					looks++
+				case n.leaseRead(c):
+					reads++
+				case c.Name() == "PUBLISH" && c.Args[1] == n.space.Petitions("a"):
+					petitions++
 				default:
 					t.Errorf("sent while a player waits:\n%s", listed([]redistest.Command{c}))
 				}
@@ -120,9 +142,13 @@ func TestCommandsWhileWaiting(t *testing.T) {
 			return len(commands) > 0
 		})
 	}
-	// Each worker probes at each of its polls, and b looks at each of its own.
-	if looks == 0 || looks > probes {
-		t.Errorf("%d looks at the player and %d probes by two workers", looks, probes)
+	// Each worker probes at each of its polls, and b looks at each of its own. A
+	// lease outlasts two renewals at least.
+	if ends := renewals[n.space.Lease("a")] / 2; looks == 0 || looks > probes+ends {
+		t.Errorf("%d looks at the player, %d probes by two workers, %d ends of a lease that was renewed", looks, probes, ends)
+	}
+	if reads > looks+1 || petitions > looks+1 { // What belongs to the last look before may come after it.
+		t.Errorf("%d looks, but %d readings of the lease and %d petitions", looks, reads, petitions)
 	}
 }
 
