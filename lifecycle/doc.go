@@ -24,9 +24,9 @@
 // A restart in place ends otherwise: nothing is released, and the lease is
 // marked, so that the next incarnation has it at once and the game can resume
 // its sessions there. Whoever starts first with this server ID adopts a marked
-// lease, whether it was meant or not; the incarnation that marked it serves
-// nobody any more by then, and sessions that the other one does not adopt are
-// orphans there.
+// lease, whether it was meant or not: the incarnation that marked it has taken
+// its last player by then and is about to end, and the sessions go to whichever
+// worker the game attaches to, or are orphans there.
 //
 // Lease, Settle, Recovery, Sweeper and Drain are actors for oklog/run: Execute works until
 // it fails or Interrupt is called, and Interrupt may come before Execute. A run

@@ -46,7 +46,7 @@ func restartInPlaceScenario(t *testing.T, b *backend) {
 	}
 	w.store.wantHolder(t, lobby, append(players(0, 20), player(30))...)
 	w.store.wantListed(t, append(players(0, 20), player(30))...)
-	owner, left := w.leaseNow(b)
+	owner, left := w.leaseNow()
 	if !owner.Restarting || left <= b.ttl || left > b.window {
 		t.Errorf("the lease is of %v and lives for %v, want it restarting for %v", owner, left, b.window)
 	}
@@ -59,7 +59,7 @@ func restartInPlaceScenario(t *testing.T, b *backend) {
 		t.Errorf("the next incarnation waited %v for the lease", took)
 	}
 	wantGate(t, next.settle, false) // As at every start.
-	if owner, left := next.leaseNow(b); owner.Restarting || left > b.ttl {
+	if owner, left := next.leaseNow(); owner.Restarting || left > b.ttl {
 		t.Errorf("the lease is of %v and lives for %v after it was adopted", owner, left)
 	}
 	// The game does not name the player who left meanwhile.
@@ -93,7 +93,7 @@ func restartInPlaceScenario(t *testing.T, b *backend) {
 }
 
 // leaseNow returns what the lease in Redis says, and how long it lives.
-func (w *worker) leaseNow(b *backend) (lifecycle.Owner, time.Duration) {
+func (w *worker) leaseNow() (lifecycle.Owner, time.Duration) {
 	w.t.Helper()
 	value, left, err := w.store.ReadLease(w.t.Context(), lobby)
 	if err != nil {
@@ -139,7 +139,7 @@ func TestMarkedLeaseIsLeftAlone(t *testing.T) {
 		w.settle.Begin(lifecycle.CauseResync) // Asks for a renewal.
 		w.lease.Renew()
 		synctest.Wait()
-		if _, left := w.leaseNow(b); left != 10*time.Second {
+		if _, left := w.leaseNow(); left != 10*time.Second {
 			t.Errorf("the lease lives for %v, want what is left of the minute", left)
 		}
 		time.Sleep(time.Minute)
@@ -233,7 +233,7 @@ func TestLostAnswersAboutTheMark(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if owner, _ := next.leaseNow(b); owner.Restarting || !next.lease.Held() {
+		if owner, _ := next.leaseNow(); owner.Restarting || !next.lease.Held() {
 			t.Errorf("the lease is of %v, held: %v", owner, next.lease.Held())
 		}
 	})

@@ -1,6 +1,10 @@
 package lifecycle
 
-import "time"
+import (
+	"time"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
 
 // doubt is rule R7: whether others may have taken our sessions over, because
 // our lease had ended while Redis stayed up.
@@ -45,6 +49,25 @@ func (l *Lease) Suspect() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.doubt.holds(time.Now(), generation)
+}
+
+// Resume runs the order to put a session back, strictly while sessions are
+// suspect. A worker that has been without Redis for long cannot know beforehand
+// which process will answer it. When that turns out to be another one than the
+// doubt was about, so that it forgot by itself, the order is run again as it was
+// meant.
+func (l *Lease) Resume(order handoff.Resume, run func(handoff.Resume) handoff.Written) handoff.Written {
+	before := l.generation()
+	if order.Strict || !l.Suspect() {
+		return run(order)
+	}
+	strict := order
+	strict.Strict = true
+	written := run(strict)
+	if written.Outcome != handoff.WriteForgotten || l.generation() == before || l.Suspect() {
+		return written
+	}
+	return run(order)
 }
 
 // suspicion is Suspect for one Round, and what to call at its end. A doubt that

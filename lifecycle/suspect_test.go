@@ -314,6 +314,7 @@ func TestEmptyRedisAfterLongOutage(t *testing.T) {
 		w, sessions := inside(t, b)
 		stream := w.attach("boot-1")
 		b.dev.Halt()
+		w.settle.Begin(lifecycle.CauseResync) // It had been back for a moment.
 		time.Sleep(3 * b.ttl)
 		if err := b.dev.Restart(false); err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ports = ports{w.store.Store}
+	w.ports = ports{w.store.Store, w.lease}
 	if wrap != nil {
 		w.ports = wrap(w.ports)
 	}
@@ -90,7 +90,7 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 	}
 	w.driver = driver.New(machine, driver.Ports{
 		Store: w.ports, Archive: w.archive, Codec: codec, Watcher: poller{every: b.settle / 10}, Gate: lifecycle.NewGate(w.settle, w.lease),
-		Game: w, Suspects: w.lease,
+		Game: w,
 	}, driver.Config{Logger: logger})
 	w.link = gamelink.New(w.driver, gamelink.Config{Adopter: w, Grace: b.grace, Logger: logger})
 	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
@@ -125,8 +125,15 @@ func (w *worker) Adopt(ctx context.Context, sessions []handoff.SessionID) {
 // AskCheckIn makes a worker a driver.Game; its game never checks in early.
 func (*worker) AskCheckIn(handoff.AskCheckIn) {}
 
-// ports is Redis as the driver sees it, without petitions and take-overs.
-type ports struct{ *redisstore.Store }
+// ports is Redis as the driver sees it, without petitions.
+type ports struct {
+	*redisstore.Store
+	lease *lifecycle.Lease
+}
+
+func (p ports) Resume(ctx context.Context, player handoff.PlayerID, order handoff.Resume) handoff.Written {
+	return p.lease.Resume(order, func(order handoff.Resume) handoff.Written { return p.Store.Resume(ctx, player, order) })
+}
 
 func (p ports) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
 	value, left, err := p.Store.ReadLease(ctx, server)

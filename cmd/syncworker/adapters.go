@@ -38,6 +38,7 @@ var (
 type storeAdapter struct {
 	*redisstore.Store
 	server  handoff.ServerID
+	lease   *lifecycle.Lease
 	missing func()
 }
 
@@ -61,6 +62,11 @@ func (a storeAdapter) ReadLease(ctx context.Context, server handoff.ServerID) ha
 		read.Incarnation = owner.Incarnation
 	}
 	return read
+}
+
+// Resume is strict while our sessions are suspect (rule R7).
+func (a storeAdapter) Resume(ctx context.Context, player handoff.PlayerID, order handoff.Resume) handoff.Written {
+	return a.lease.Resume(order, func(order handoff.Resume) handoff.Written { return a.Store.Resume(ctx, player, order) })
 }
 
 // Petition signs the petition.

@@ -85,7 +85,10 @@ type worker struct {
 func runWorker(ctx context.Context, o workerOptions) (err error) {
 	w := &worker{config: o.config, logger: o.logger, started: time.Now()}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.open(o); err != nil {
+	switch err := w.open(o); {
+	case errors.Is(err, spool.ErrLocked):
+		return w.occupied(ctx, o.signals, err)
+	case err != nil:
 		return err
 	}
 	if err := w.acquire(ctx, o.signals); err != nil {
@@ -258,14 +261,13 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	})
 	game := &gameAdapter{}
 	w.driver = driver.New(machine, driver.Ports{
-		Store:    storeAdapter{w.store, w.owner.Server, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
-		Archive:  w.breaker,
-		Codec:    codec,
-		Watcher:  watchAdapter{w.watcher, space},
-		Gate:     w.gate,
-		Game:     game,
-		Suspects: w.lease,
-		Spool:    w.spool,
+		Store:   storeAdapter{w.store, w.owner.Server, w.lease, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
+		Archive: w.breaker,
+		Codec:   codec,
+		Watcher: watchAdapter{w.watcher, space},
+		Gate:    w.gate,
+		Game:    game,
+		Spool:   w.spool,
 	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.sessions = newPlayerSessions(w.driver, w.recovery)
@@ -363,6 +365,15 @@ func (w *worker) acquire(ctx context.Context, signals <-chan os.Signal) error {
 		}
 		return errors.Join(context.Cause(ctx), w.dropLease())
 	}
+}
+
+// occupied says why a worker cannot start whose spool is in use. If that is by a
+// worker of the same server ID, its lease tells which one, and that comes first.
+func (w *worker) occupied(ctx context.Context, signals <-chan os.Signal, locked error) error {
+	if err := w.acquire(ctx, signals); err != nil {
+		return err
+	}
+	return errors.Join(locked, w.dropLease())
 }
 
 // group returns all actors. They are interrupted together, as soon as the first
