@@ -176,6 +176,22 @@ func playOperatorRelease(t *testing.T, n *network) {
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition {
 		t.Errorf("releasing a live holder's checkout got %v", err)
 	}
+	release.Force = true
+	freed, err := b.admin.ReleaseCheckout(ctx, release)
+	if err != nil || !freed.GetForced() || freed.GetHolder() != "a" {
+		t.Errorf("releasing it by force got %v, %v", freed, err)
+	}
+	lost := a.tells(func(event *v1.AttachResponse) bool { return event.GetSessionLost() != nil }).GetSessionLost()
+	if lost.GetPlayerId() != player.String() {
+		t.Errorf("the old holder's game was told %v", lost)
+	}
+	_, err = a.save(lost.GetSessionId(), capturing("sword"))
+	wantRefused(t, err, connect.CodeFailedPrecondition, v1.ErrorReason_ERROR_REASON_SESSION_LOST)
+	b.enter(player)
+	kept, err := a.admin.ListReleases(ctx, &v1.ListReleasesRequest{PlayerId: player.String()})
+	if err != nil || len(kept.GetReleases()) != 1 || !kept.GetReleases()[0].GetForced() || kept.GetReleases()[0].GetReason() != "test" {
+		t.Errorf("the record has %v (%v)", kept, err)
+	}
 	// A checkout of a server that has no worker any more.
 	dead := playerNumber(2)
 	raw := n.redis.client()
