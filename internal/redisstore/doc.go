@@ -52,6 +52,7 @@
 //	                             strict: forgotten
 //	= f    ours     done, H = -  done
 //	= f    -        done         done: H = ours
+//	                             strict: forgotten
 //	= f    other    fenced       fenced
 //
 // Resume is also fenced when data_update carries a fence above f, strict or not.

@@ -111,7 +111,7 @@ func (m *model) resume(server string, r handoff.Resume) string {
 		return fmt.Sprintf("fenced by %s %d", m.holder, m.highest())
 	case m.known && m.fence == r.Fence && m.holder != "" && m.holder != server:
 		return fmt.Sprintf("fenced by %s %d", m.holder, m.fence)
-	case r.Strict && (!m.known || m.fence < r.Fence):
+	case r.Strict && (!m.known || m.fence < r.Fence || m.holder == ""):
 		return "forgotten"
 	}
 	m.holder, m.fence, m.known = server, r.Fence, true

@@ -73,7 +73,7 @@ func (s *Store) Release(ctx context.Context, player handoff.PlayerID, fence hand
 // Resume puts checkout and fence of a live session back where Redis forgot
 // them, and before that the player on server_checkouts, which it forgot in the
 // same moment. The outcome is WriteDone, WriteFenced or WriteFailed, and
-// WriteForgotten when r.Strict forbids to put a fence back.
+// WriteForgotten when r.Strict forbids to put anything back.
 //
 // With r.Load, WriteDone comes with the data_update of the same moment. When
 // that is damaged, the outcome is WriteDone all the same, Update is nil and Err

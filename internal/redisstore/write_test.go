@@ -175,16 +175,16 @@ func testResumeTable(t *testing.T, r *rig) {
 	})
 }
 
-// A strict resume puts back what nobody but us can have had: the checkout at our
-// own fence (rule R7).
+// A strict resume puts nothing back, neither what Redis forgot (rule R7) nor the
+// checkout of a session that has ended (law L1).
 func testStrictResumeTable(t *testing.T, r *rig) {
 	call := resumeAs(handoff.Resume{Fence: 7, Strict: true})
 	ours := state{checkout: "a", fence: "7"}
 	r.table(t, []row{
 		{"nothing stored", state{}, call, "forgotten", state{}},
 		{"nothing missing", ours, call, "done", ours},
-		{"checkout gone", state{fence: "7"}, call, "done", ours},
-		{"checkout gone, data of ours", state{fence: "7", update: "7/3"}, call, "done", state{checkout: "a", fence: "7", update: "7/3"}},
+		{"checkout gone", state{fence: "7"}, call, "forgotten", state{fence: "7"}},
+		{"checked in", state{fence: "7", update: "7/3"}, call, "forgotten", state{fence: "7", update: "7/3"}},
 		{"fence gone", state{checkout: "a"}, call, "forgotten", state{checkout: "a"}},
 		{"fence gone, data of ours", state{checkout: "a", update: "7/3"}, call, "forgotten", state{checkout: "a", update: "7/3"}},
 		{"fence gone, checkout of another", state{checkout: "b"}, call, "forgotten", state{checkout: "b"}},
@@ -197,7 +197,7 @@ func testStrictResumeTable(t *testing.T, r *rig) {
 		{"higher fence, a later session of ours", state{checkout: "a", fence: "8"}, call, "fenced by a 8", state{checkout: "a", fence: "8"}},
 		{"no fence, data written under a higher one", state{update: "8/1"}, call, "fenced by  8", state{update: "8/1"}},
 		{"our fence, data written under a higher one", state{checkout: "a", fence: "7", update: "8/1"}, call, "fenced by a 8", state{checkout: "a", fence: "7", update: "8/1"}},
-		{"our fence, foreign data", state{fence: "7", update: "no snapshot"}, call, "done", state{checkout: "a", fence: "7", update: "no snapshot"}},
+		{"our fence, foreign data", state{checkout: "a", fence: "7", update: "no snapshot"}, call, "done", state{checkout: "a", fence: "7", update: "no snapshot"}},
 	})
 }
 
@@ -216,7 +216,8 @@ func testLoadingResumeTable(t *testing.T, r *rig) {
 		{"nothing missing, strict", saved, strict, "done with 7/3", saved},
 		{"not asked for", saved, resume(7), "done", saved},
 		{"data of an earlier session", state{checkout: "a", fence: "7", update: "5/9"}, call, "done with 5/9", state{checkout: "a", fence: "7", update: "5/9"}},
-		{"checkout gone", state{fence: "7", update: "7/3"}, strict, "done with 7/3", saved},
+		{"checkout gone", state{fence: "7", update: "7/3"}, call, "done with 7/3", saved},
+		{"checkout gone, strict", state{fence: "7", update: "7/3"}, strict, "forgotten", state{fence: "7", update: "7/3"}},
 		{"fence gone", state{update: "7/3"}, call, "done with 7/3", saved},
 		{"fence gone, strict", state{update: "7/3"}, strict, "forgotten", state{update: "7/3"}},
 		{"higher fence", state{checkout: "b", fence: "8", update: "7/3"}, call, "fenced by b 8", state{checkout: "b", fence: "8", update: "7/3"}},

@@ -7,8 +7,9 @@
 --        {fenced, holder, fence}  a higher fence is stored or data_update
 --                                 carries one, or the checkout at our fence is
 --                                 another server's; the holder may be empty
---        {forgotten}              no fence is stored, or a lower one, and none
---                                 is put back (strict); nothing was changed
+--        {forgotten}              no fence is stored, or a lower one, or there
+--                                 is no checkout, and nothing is put back
+--                                 (strict); nothing was changed
 --
 -- Invariant: the stored fence never falls, so of two sessions that resume the
 -- younger ends up with the player, in whatever order they come.
@@ -22,8 +23,9 @@
 --
 -- Strict is for a session whose lease had ended (rule R7): somebody may have
 -- taken the player over before Redis forgot, and the fence that would prove it
--- is gone. At our own fence nobody has, so a checkout that is missing there is
--- put back.
+-- is gone. A checkout that is missing at our own fence tells that the session
+-- ended here: its final save was taken, and nothing follows a final save (law
+-- L1). So strict puts nothing back at all.
 --
 -- Nothing is written when nothing is missing: a write would wake every waiter.
 
@@ -39,7 +41,7 @@ end
 if fence == ours and holder and holder ~= server then
   return {'fenced', holder, text(fence)}
 end
-if fence ~= ours and strict then
+if strict and (fence ~= ours or not holder) then
   return {'forgotten'}
 end
 local update = loads and redis.call('GET', KEYS[3])
