@@ -204,7 +204,9 @@ func (w *sweep) occupied(ctx context.Context, summary handoff.Summary) error {
 	switch {
 	case w.stopping:
 		return nil // The drain reports these.
-	case !summary.Live:
+	case !summary.Live || summary.Leaving:
+		// One that is ending may have ended already: an old dump brings the
+		// checkout back while the answer is on its way.
 		return errBusy
 	case w.name == startSweep:
 		if _, err := w.store(ctx, summary.Player); err != nil {

@@ -92,11 +92,19 @@ func (st *step) onDisk(id handoff.SnapshotID) bool {
 	return slices.ContainsFunc(st.s.spooled, func(s spooled) bool { return s.id == id })
 }
 
-// unspoolUpTo removes a session's entries up to a version that is safe.
+// unspoolUpTo removes the entries that a version which is safe makes pointless:
+// those it was laid over, of its own session or of earlier ones. What is kept for
+// people, or of an earlier session and still owed, stays.
 func (st *step) unspoolUpTo(version handoff.Version) {
 	st.unspool(func(s spooled) bool {
-		return s.version.Fence == version.Fence && s.version.Sequence <= version.Sequence
+		return s.version.Compare(version) <= 0 && !slices.ContainsFunc(st.s.unstored, func(o owed) bool {
+			return o.snapshot.ID == s.id && (o.as != handoff.AsCurrent || s.version.Fence != version.Fence)
+		})
 	})
+}
+
+func (st *step) unspoolOne(id handoff.SnapshotID) {
+	st.unspool(func(s spooled) bool { return s.id == id })
 }
 
 func (st *step) unspool(which func(spooled) bool) {

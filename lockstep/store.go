@@ -88,7 +88,10 @@ func (st *step) onStored(e handoff.Stored) {
 		return
 	}
 	st.settled(at)
-	st.unspool(func(s spooled) bool { return s.id == o.snapshot.ID })
+	st.unspoolOne(o.snapshot.ID)
+	if o.as == handoff.AsCurrent {
+		st.unspoolUpTo(o.snapshot.Version)
+	}
 	if e.Conflict && o.as == handoff.AsCurrent {
 		st.conflict(o)
 		return
@@ -98,7 +101,6 @@ func (st *step) onStored(e handoff.Stored) {
 		return
 	}
 	st.isSafe(o.snapshot.Version)
-	st.unspoolUpTo(o.snapshot.Version)
 	if !st.owesNewer(o.snapshot.Version) {
 		st.do(handoff.Expire{Version: o.snapshot.Version})
 	}
@@ -139,6 +141,7 @@ func (st *step) storeFailed(at int, err error) {
 	case final || (o.as == handoff.AsHistory && len(o.requests) > 0):
 		st.replyAll(o.requests, refusal)
 		st.settled(at)
+		st.unspoolOne(o.snapshot.ID)
 	case st.onDisk(o.snapshot.ID):
 		st.replyAll(o.requests, o.receipt)
 		st.storeLater(at, err)

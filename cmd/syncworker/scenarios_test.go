@@ -329,7 +329,6 @@ func playSameServerID(t *testing.T, n *network) {
 		listening: func() { t.Error("the second worker serves") },
 	}
 	o.config.API.Listen = "unix://" + n.folder + "/other.sock"
-	o.config.Spool.Dir = n.folder + "/other.spool"
 	err := runWorker(context.Background(), o)
 	if err == nil || !strings.Contains(err.Error(), "pid") || !strings.Contains(err.Error(), "another worker serves this server id") {
 		t.Errorf("the second worker ended with %v", err)

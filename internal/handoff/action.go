@@ -55,10 +55,10 @@ type (
 	Resume struct {
 		Op    uint64
 		Fence Fence
-		// Strict puts nothing back that Redis forgot: the answer is then
-		// WriteForgotten, and only a checkout that is missing at this very
-		// fence is restored. It is for sessions that others may have taken
-		// over before Redis forgot (rule R7).
+		// Strict puts nothing back: the answer is WriteForgotten when the
+		// fence or the checkout is not there. It is for sessions that others
+		// may have taken over before Redis forgot (rule R7), or that may have
+		// ended before their worker did.
 		Strict bool
 		// Load asks for data_update with the answer.
 		Load bool
