@@ -141,8 +141,8 @@ func (c *Config) syncOptions() []option {
 		},
 		{
 			key: "sync.lockstep.petitions", value: &c.Sync.Lockstep.Petitions,
-			about: "Ask the server that has the player to hurry, once per look. It then repeats a save that hangs, and its game hears " +
-				"that somebody waits. Switch it off only if Redis forbids PUBLISH.",
+			about: "While a join waits, ask the server that has the player to hurry: it repeats a save that hangs, and its game hears " +
+				"that somebody waits. Switch it off only if the user of Redis may not PUBLISH.",
 		},
 		{
 			key: "game.grace", value: &c.Game.Grace, limit: between[time.Duration]{time.Second, 10 * time.Minute},
