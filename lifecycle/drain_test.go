@@ -286,6 +286,9 @@ func TestStartStopStress(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if round%5 == 2 {
+				w.restarts <- os.Interrupt
+			}
 			var group run.Group
 			group.Add(w.settle.Execute, w.settle.Interrupt)
 			group.Add(w.lease.Execute, w.lease.Interrupt)
@@ -298,13 +301,16 @@ func TestStartStopStress(t *testing.T) {
 						w.settle.Begin(lifecycle.CauseResync)
 						w.lease.Renew()
 						w.lease.Held()
+						w.lease.Suspect()
+						w.sweeper.Recheck()
+						w.sweeper.Ghost(player(round))
 					})
 				}
 				wg.Wait()
 				time.Sleep(time.Duration(round*round*round) * 100 * time.Microsecond)
 				return errInjected
 			}, func(error) {})
-			if err := group.Run(); !errors.Is(err, errInjected) {
+			if err := group.Run(); !errors.Is(err, errInjected) && !errors.Is(err, lifecycle.ErrRestart) {
 				t.Errorf("round %d: the group ended with %v", round, err)
 			}
 			w.link.Close()

@@ -221,8 +221,7 @@ func TestUnstoredWhileTheDatabaseIsAway(t *testing.T) {
 		here := b.store(t, lobby, "old")
 		leaveUnstored(t, here, players(0, 50)...)
 		w := newWorker(t, b, nil)
-		w.archive.fail(errInjected)
-		w.archive.delay = 30 * time.Second // It hangs, too.
+		w.archive.fail(errInjected, 30*time.Second) // It hangs, too.
 		w.start()
 		w.attach("boot-1")
 		time.Sleep(5 * time.Second)
@@ -231,8 +230,7 @@ func TestUnstoredWhileTheDatabaseIsAway(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		here.wantListed(t, players(0, 50)...)
 		wantLogged(t, w.log, "the database does not take what redis has")
-		w.archive.fail(nil)
-		w.archive.delay = 0
+		w.archive.fail(nil, 0)
 		time.Sleep(time.Minute)
 		here.wantListed(t)
 		for n, id := range players(0, 50) {

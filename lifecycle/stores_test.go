@@ -19,10 +19,10 @@ type archive struct {
 	inserts int
 }
 
-func (a *archive) fail(err error) {
+func (a *archive) fail(err error, after time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.away = err
+	a.away, a.delay = err, after
 }
 
 func (a *archive) data(player handoff.PlayerID) string {
@@ -44,8 +44,11 @@ func (a *archive) Newest(_ context.Context, player handoff.PlayerID) (*handoff.S
 }
 
 func (a *archive) Insert(ctx context.Context, s *handoff.Snapshot, _ []byte, _ handoff.StoredAs) (bool, error) {
+	a.mu.Lock()
+	delay := a.delay
+	a.mu.Unlock()
 	select {
-	case <-time.After(a.delay):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}

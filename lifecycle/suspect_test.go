@@ -46,17 +46,33 @@ func (f *freezer) wait() error {
 // rounds notes what each Round says, and holds up those that it is told to.
 type rounds struct {
 	seen chan lifecycle.Round
+
+	mu   sync.Mutex
 	hold chan struct{}
+}
+
+// holdUp makes each round from now on end when the channel has something, or is
+// closed.
+func (r *rounds) holdUp() chan<- struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold = make(chan struct{}, 10)
+	return r.hold
+}
+
+func (r *rounds) note(round lifecycle.Round) {
+	r.mu.Lock()
+	hold := r.hold
+	r.mu.Unlock()
+	r.seen <- round
+	if hold != nil {
+		<-hold
+	}
 }
 
 func watchRounds(w *worker) *rounds {
 	r := &rounds{seen: make(chan lifecycle.Round, 100)}
-	w.settle.OnBegin(func(round lifecycle.Round) {
-		r.seen <- round
-		if r.hold != nil {
-			<-r.hold
-		}
-	})
+	w.settle.OnBegin(r.note)
 	return r
 }
 
@@ -120,7 +136,7 @@ func TestSuspectAfterFreeze(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		w.wantLease(b, false)
-		r.hold = make(chan struct{})
+		hold := r.holdUp()
 		f.wake()
 		began := time.Now()
 		<-r.seen // The round has begun, and is held up.
@@ -133,7 +149,7 @@ func TestSuspectAfterFreeze(t *testing.T) {
 		if !w.lease.Suspect() {
 			t.Error("not suspect any more, although not every session has been told")
 		}
-		close(r.hold)
+		close(hold)
 		synctest.Wait()
 		if w.lease.Suspect() {
 			t.Error("suspect after the round")
@@ -221,7 +237,7 @@ func TestSuspicionDuringARound(t *testing.T) {
 		w, f, r, end := leased(t, b)
 		time.Sleep(20 * time.Second)
 		r.suspects()
-		r.hold = make(chan struct{}, 10)
+		hold := r.holdUp()
 		w.settle.Begin(lifecycle.CauseResync)
 		if round := <-r.seen; round.Suspect {
 			t.Error("suspect before the freeze")
@@ -232,14 +248,14 @@ func TestSuspicionDuringARound(t *testing.T) {
 		for !w.lease.Held() {
 			time.Sleep(10 * time.Millisecond)
 		}
-		r.hold <- struct{}{} // The round from before the freeze ends now.
+		hold <- struct{}{} // The round from before the freeze ends now.
 		if round := <-r.seen; !round.Suspect {
 			t.Error("the round after it is not suspect")
 		}
 		if !w.lease.Suspect() {
 			t.Error("the round from before the freeze ended the suspicion")
 		}
-		close(r.hold)
+		close(hold)
 		synctest.Wait()
 		if w.lease.Suspect() {
 			t.Error("suspect after the round")
