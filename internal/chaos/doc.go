@@ -29,6 +29,10 @@
 // Exclusion. Once a join has delivered a player's data, no capture of an earlier
 // session that is handed in after that is answered CURRENT.
 //
+// Losses. A worker that lives and reaches Redis keeps its sessions, whatever else
+// happens: no session is called lost on a server whose game and worker nothing
+// was done to.
+//
 // Tokens. Every player starts with some tokens. They change hands in trades
 // between two players on one game server. In the end each token is held by
 // exactly one player.

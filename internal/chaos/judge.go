@@ -18,9 +18,33 @@ func Judge(history []Entry, players, tokens int) Verdict {
 		v.judgeWrites(l)
 		v.judgeRegister(x, l)
 	}
+	v.judgeLosses(history, x)
 	v.judgeTokens(x, players, tokens)
-	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	v.sort()
 	return *v
+}
+
+// JudgeSoFar reads the history of a run that goes on: what has not been answered
+// yet is missing in it, so only what is wrong in any case is found.
+func JudgeSoFar(history []Entry) Verdict {
+	if len(history) == 0 {
+		return Verdict{}
+	}
+	x := newIndex(history)
+	v := &Verdict{}
+	v.count(history, x)
+	for _, l := range x.lives {
+		l.joins = slices.DeleteFunc(l.joins, func(j Entry) bool { return j.Outcome == Delivered && x.marks[j.Mark] == nil })
+		v.judgeJoins(x, l)
+		v.judgeWrites(l)
+	}
+	v.judgeLosses(history, x)
+	v.sort()
+	return *v
+}
+
+func (v *Verdict) sort() {
+	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
 }
 
 func (v *Verdict) add(f Fault, player int, at time.Duration, entries []int, format string, args ...any) {

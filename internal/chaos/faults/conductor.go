@@ -115,13 +115,13 @@ func (c *Conductor) perform(ctx, life context.Context, f fault, server int) {
 	c.mu.Lock()
 	c.last = strings.TrimSpace(f.name + " " + id)
 	c.mu.Unlock()
-	c.Recorder.Add(chaos.Entry{Kind: chaos.KindNote, Server: id, Text: f.name + " begins"})
+	c.Recorder.Add(chaos.Entry{Kind: chaos.KindNote, Start: begin, Server: id, Reason: f.name, Text: "begins"})
 	text, err := f.run(&act{Conductor: c, ctx: ctx, life: life, server: server})
 	if err != nil {
 		c.broken(id, "%s: %v", f.name, err)
 	}
 	if text != "" {
-		c.Recorder.Add(chaos.Entry{Kind: chaos.KindFault, Start: begin, Server: id, Text: f.name + ": " + text})
+		c.Recorder.Add(chaos.Entry{Kind: chaos.KindFault, Start: begin, Server: id, Reason: f.name, Text: text})
 	}
 }
 
@@ -132,10 +132,17 @@ func (c *Conductor) Last() string {
 	return c.last
 }
 
+// patience is how long this machine may stand still without an excuse for those who
+// miss their leases.
+const patience = 700 * time.Millisecond
+
 // Watch reports workers that end by themselves, and starts them again, until ctx
-// ends.
+// ends. It writes down when the machine stands still.
 func (c *Conductor) Watch(ctx context.Context) {
-	for pause(ctx, 100*time.Millisecond) == nil {
+	for begin := c.Recorder.Now(); pause(ctx, 100*time.Millisecond) == nil; begin = c.Recorder.Now() {
+		if late := c.Recorder.Now() - begin; late > patience {
+			c.Recorder.Add(chaos.Entry{Kind: chaos.KindNote, Start: begin, Reason: chaos.Stall, Text: fmt.Sprintf("the machine stood still for %v", late)})
+		}
 		for _, w := range c.Stage.Workers {
 			err := w.Check()
 			if err == nil {

@@ -52,6 +52,7 @@ var all = []fault{
 	{"skew", harmless, 4, "a game's clock is ten minutes wrong", (*act).skew},
 	{"redis-restart", shared, 2, "SIGKILL of Redis, started again with its append-only file", (*act).redisRestart},
 	{"redis-empty", shared, 3, "SIGKILL of Redis, started again without data", (*act).redisEmpty},
+	{"redis-old", shared, 2, "SIGKILL of Redis, started again with the data of up to 4 s before", (*act).redisOld},
 	{"redis-freeze", shared, 1, "SIGSTOP of Redis for up to 5 s", (*act).redisFreeze},
 	{"db-locked", shared, 2, "another program holds the write lock of the database", (*act).databaseLocked},
 	{"db-away", shared, 2, "the database can be neither read nor written", (*act).databaseAway},
@@ -177,6 +178,19 @@ func (a *act) redisEmpty() (string, error) {
 	}
 	down := a.lasts(0, 2*time.Second)
 	return fmt.Sprintf("down for %v", down), a.Stage.Redis.Start(a.life)
+}
+
+func (a *act) redisOld() (string, error) {
+	if err := a.Stage.Redis.Copy(); err != nil {
+		return "", err
+	}
+	age := a.lasts(300*time.Millisecond, 3700*time.Millisecond)
+	a.Stage.Redis.Kill()
+	if err := a.Stage.Redis.Restore(); err != nil {
+		return "", err
+	}
+	down := a.lasts(0, 2*time.Second)
+	return fmt.Sprintf("%v old, down for %v", age, down), a.Stage.Redis.Start(a.life)
 }
 
 func (a *act) redisFreeze() (string, error) {

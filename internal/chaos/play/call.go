@@ -65,12 +65,17 @@ func explain(err error) answer {
 		if d, ok := value.(*v1.ErrorDetail); ok {
 			return answer{
 				outcome:    chaos.Refused,
-				reason:     strings.TrimPrefix(d.Reason.String(), "ERROR_REASON_"),
+				reason:     reasonOf(d.Reason),
 				retryAfter: d.RetryAfter.AsDuration(),
 			}
 		}
 	}
 	return answer{outcome: chaos.Unknown}
+}
+
+// reasonOf is a reason in one word.
+func reasonOf(reason v1.ErrorReason) string {
+	return strings.TrimPrefix(reason.String(), "ERROR_REASON_")
 }
 
 // outcomeOf translates how safe a capture is.

@@ -20,6 +20,9 @@ type Worker interface {
 	Transport() *http.Transport
 }
 
+// lostReason is the worker's word for a session that another one replaced.
+const lostReason = "SESSION_LOST"
+
 // patience is how long a game keeps its players while it has no link.
 const patience = 12 * time.Second
 
@@ -132,7 +135,7 @@ func (b *boot) attach() bool {
 		Text: fmt.Sprintf("named %d sessions: %d resumed, lost %q", len(resume), len(first.GetResumed()), first.GetLost()),
 	})
 	for _, session := range first.GetLost() {
-		b.end(session, "lost, as the answer to Attach says")
+		b.end(session, lostReason, "as the answer to Attach says")
 	}
 	b.linked(true)
 	defer b.linked(false)
@@ -146,7 +149,7 @@ func (b *boot) attach() bool {
 func (b *boot) hear(message *v1.AttachResponse) {
 	switch event := message.Event.(type) {
 	case *v1.AttachResponse_SessionLost:
-		b.end(event.SessionLost.SessionId, fmt.Sprintf("session lost: %v, holder %q", event.SessionLost.Reason, event.SessionLost.NewHolder))
+		b.end(event.SessionLost.SessionId, reasonOf(event.SessionLost.Reason), fmt.Sprintf("the worker told so, holder %q", event.SessionLost.NewHolder))
 	case *v1.AttachResponse_Draining:
 		b.drain()
 	}
@@ -198,7 +201,7 @@ func (b *boot) sessions() []string {
 }
 
 // end removes a player without a save.
-func (b *boot) end(session, why string) {
+func (b *boot) end(session, reason, why string) {
 	b.game.world.mu.Lock()
 	s := b.stays[session]
 	if s != nil {
@@ -207,14 +210,14 @@ func (b *boot) end(session, why string) {
 	b.game.world.mu.Unlock()
 	if s != nil {
 		b.game.world.recorder.Add(chaos.Entry{
-			Kind: chaos.KindEnd, Server: b.game.id, Boot: b.id, Player: s.player.number, Session: session, Fence: s.fence, Text: why,
+			Kind: chaos.KindEnd, Server: b.game.id, Boot: b.id, Player: s.player.number, Session: session, Fence: s.fence, Reason: reason, Text: why,
 		})
 	}
 }
 
 func (b *boot) endAll(why string) {
 	for _, session := range b.sessions() {
-		b.end(session, why)
+		b.end(session, "", why)
 	}
 }
 

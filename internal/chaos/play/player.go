@@ -30,9 +30,20 @@ func (p *player) live(ctx context.Context) {
 		}
 		p.play(ctx, s)
 		p.leave(s)
-		if p.dice.IntN(3) == 0 {
-			_ = pause(ctx, time.Duration(p.dice.IntN(300))*time.Millisecond) // the loop looks at ctx
-		}
+		_ = pause(ctx, p.away()) // the loop looks at ctx
+	}
+}
+
+// away is how long the player stays out between two servers: mostly not at all,
+// and now and then so long that Redis may have lost everything meanwhile.
+func (p *player) away() time.Duration {
+	switch p.dice.IntN(30) {
+	case 0:
+		return time.Second + p.upTo(14*time.Second)
+	case 1, 2, 3, 4, 5, 6, 7, 8, 9:
+		return p.upTo(300 * time.Millisecond)
+	default:
+		return 0
 	}
 }
 

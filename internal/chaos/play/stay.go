@@ -100,7 +100,7 @@ func (s *stay) confirm(ctx context.Context) bool {
 			return s.confirmed
 		}
 		if a.over() {
-			s.boot.end(s.session, "confirm: "+a.reason)
+			s.boot.end(s.session, a.reason, "the answer to Confirm")
 			return false
 		}
 		if pause(ctx, backoff(attempt, a)) != nil {
@@ -172,7 +172,7 @@ func (s *stay) save(c capture) {
 	case a.outcome == chaos.Current:
 		s.taken(c)
 	case a.over():
-		s.boot.end(s.session, "save: "+a.reason)
+		s.boot.end(s.session, a.reason, "the answer to Save")
 	case a.reason != "SUPERSEDED":
 		_ = pause(s.boot.ctx, max(a.retryAfter, 200*time.Millisecond)) // then somebody looks whether the game has died
 	}

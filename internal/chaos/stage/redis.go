@@ -85,10 +85,36 @@ func (r *Redis) Thaw() error { return r.run.signal(syscall.SIGCONT) }
 
 // Empty removes all data of a server that is down.
 func (r *Redis) Empty() error {
-	for _, name := range []string{"dump.rdb", "appendonlydir", "appendonly.aof"} {
-		if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
-			return fmt.Errorf("stage: remove redis data: %w", err)
-		}
+	if err := os.RemoveAll(filepath.Join(r.dir, appendOnly)); err != nil {
+		return fmt.Errorf("stage: remove redis data: %w", err)
+	}
+	return nil
+}
+
+const (
+	appendOnly = "appendonlydir"
+	copied     = "copy"
+)
+
+// Copy keeps the data of this moment for Restore.
+func (r *Redis) Copy() error {
+	to := filepath.Join(r.dir, copied)
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("stage: remove a copy of redis data: %w", err)
+	}
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(r.dir, appendOnly))); err != nil {
+		return fmt.Errorf("stage: copy redis data: %w", err)
+	}
+	return nil
+}
+
+// Restore puts the copied data back, of a server that is down.
+func (r *Redis) Restore() error {
+	if err := r.Empty(); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(r.dir, copied), filepath.Join(r.dir, appendOnly)); err != nil {
+		return fmt.Errorf("stage: restore redis data: %w", err)
 	}
 	return nil
 }
