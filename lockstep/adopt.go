@@ -27,7 +27,9 @@ func (st *step) readToAdopt() {
 	st.do(handoff.ReadNewest{Attempt: attempt})
 }
 
-// adoptionConfirmed: Redis knows the session.
+// adoptionConfirmed: Redis knows the session. A data_update that is damaged is
+// passed over: the game has the living state, the database what came before, and
+// the next save moves the damaged bytes aside.
 func (st *step) adoptionConfirmed(e handoff.Written) {
 	st.s.adopting = copied(st.s.adopting, func(a *adopting) { a.confirmed, a.update = true, e.Update })
 	st.adopt()

@@ -124,6 +124,8 @@ func (st *step) onPetitioned(e handoff.Petitioned) {
 	s := st.s.session
 	switch {
 	case s == nil || st.s.wait != nil:
+	case e.Fence != 0 && e.Fence < s.fence:
+		// Meant for an earlier session, or for another network's server.
 	case e.Fence > s.fence:
 		// Somebody was granted above us, or Redis is older than we are.
 		st.onVerify(handoff.Verify{})

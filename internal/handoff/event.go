@@ -165,7 +165,9 @@ type (
 		// Update is data_update, nil when Redis has none (Resume.Load).
 		Update *Snapshot
 		// Err is why the write failed (WriteFailed); then it may or may not
-		// have taken effect, unless it wraps ErrTooLarge.
+		// have taken effect, unless it wraps ErrTooLarge. With WriteDone it
+		// wraps ErrDamaged: data_update is there and cannot be read
+		// (Resume.Load).
 		Err error
 	}
 	// Stored answers Store.
