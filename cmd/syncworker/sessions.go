@@ -80,6 +80,10 @@ func (s *playerSessions) Quit(ctx context.Context, session handoff.SessionID, ca
 	return s.Driver.Quit(ctx, session, capture)
 }
 
+// phaseReplaying is shown for a player whose data on the local disk is being
+// replayed.
+const phaseReplaying = "replaying"
+
 // replayPatience bounds what a call waits for a replay; Redis is away then.
 const replayPatience = 5 * time.Second
 
@@ -167,6 +171,9 @@ func (s *playerSessions) Summary(player handoff.PlayerID) (handoff.Summary, bool
 	if one := s.pending(player); one != nil {
 		return one.summary(), true
 	}
+	if !s.recovery.Done(player) {
+		return handoff.Summary{Player: player, Phase: phaseReplaying, Busy: true}, true
+	}
 	return s.Driver.Summary(player)
 }
 
@@ -183,7 +190,7 @@ func (s *playerSessions) Summaries() []handoff.Summary {
 
 func (a *adoption) summary() handoff.Summary {
 	return handoff.Summary{
-		Player: a.session.Player, Phase: "replaying", Session: a.session,
+		Player: a.session.Player, Phase: phaseReplaying, Session: a.session,
 		Live: true, Confirmed: true, Busy: true, Since: a.since,
 	}
 }

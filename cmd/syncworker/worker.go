@@ -144,7 +144,7 @@ func (w *worker) open(o workerOptions) error {
 	if err := w.openArchive(codec); err != nil {
 		return err
 	}
-	if err := w.openSpool(codec); err != nil {
+	if err := w.openSpool(); err != nil {
 		return err
 	}
 	if err := w.build(o, space, codec, metrics); err != nil {
@@ -228,7 +228,7 @@ func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
 }
 
 // openSpool opens the local disk, with whatever an earlier run left there.
-func (w *worker) openSpool(codec *snapshotcodec.Codec) error {
+func (w *worker) openSpool() error {
 	opened, err := spool.Open(spool.Config{
 		Dir: w.config.Spool.Dir, MaxBytes: int64(w.config.Spool.MaxSize), Logger: w.logger.Named("spool"), Registerer: w.registry,
 	})
