@@ -1,13 +1,13 @@
 package lifecycle_test
 
 import (
-	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/syncworker/syncworker/internal/gamelink"
 	"github.com/syncworker/syncworker/internal/handoff"
 	"github.com/syncworker/syncworker/lifecycle"
 )
@@ -264,91 +264,53 @@ func TestSuspicionDuringARound(t *testing.T) {
 	})
 }
 
-// frozenScenario: a worker is frozen beyond its lease. Meanwhile another server
-// takes some of its players over, and Redis forgets others, so that a take-over
-// of those would have left no trace. Whom nobody touched plays on.
-func frozenScenario(t *testing.T, b *backend) {
-	f := &freezer{}
-	w := newWorker(t, b, nil)
-	w.store.renewals = f.wait
-	w.start()
-	stream := w.attach("boot-1")
-	sessions := w.join(players(0, 9)...)
-	f.freeze()
-	arena := b.store(t, "arena", "arena")
-	eventually(t, "the lease ends", func() bool {
-		value, _, err := arena.ReadLease(t.Context(), lobby)
-		return err == nil && value == ""
-	})
-	for i, session := range sessions[:3] {
-		taken := arena.Claim(t.Context(), session.Player, handoff.Claim{Over: handoff.Holder{Server: lobby, Fence: session.Fence}})
-		if !taken.TakenOver {
-			t.Errorf("take-over of player %d: %+v", i, taken)
-		}
-	}
-	for _, id := range players(3, 6) {
-		w.store.client.Del(t.Context(), b.space.Checkout(id), b.space.Fence(id))
-	}
-	f.wake()
-	lost := map[handoff.PlayerID]handoff.ServerID{}
-	for len(lost) < 6 {
-		select {
-		case event := <-stream.Events():
-			if told, ok := event.(gamelink.SessionLost); ok {
-				lost[told.Session.Player] = told.NewHolder
-			}
-		case <-time.After(time.Minute):
-			t.Fatalf("the game was told of the loss of %v, want players 0 to 5", lost)
-		}
-	}
-	for n, id := range players(0, 6) {
-		want := handoff.ServerID("arena")
-		if n >= 3 {
-			want = ""
-		}
-		if by, told := lost[id]; !told || by != want {
-			t.Errorf("loss of player %d: told %v, by %q, want by %q", n, told, by, want)
-		}
-	}
-	w.store.wantHolder(t, "arena", players(0, 3)...)
-	w.store.wantHolder(t, "", players(3, 6)...)
-	w.store.wantHolder(t, lobby, players(6, 9)...)
-	for i, session := range sessions[6:] {
-		if _, err := w.driver.Quit(t.Context(), session, capture(i, "final")); err != nil {
-			t.Errorf("Quit of a session nobody touched: %v", err)
-		}
-	}
-	if err := w.stop(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestEmptyRedisAfterLongOutage: Redis was away for longer than the lease and
-// comes back empty. It forgot, nobody took anything over: the sessions go on.
-func TestEmptyRedisAfterLongOutage(t *testing.T) {
+// TestResumeUnderSuspicion: which orders reach Redis.
+func TestResumeUnderSuspicion(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
-		w, sessions := inside(t, b)
-		stream := w.attach("boot-1")
-		b.dev.Halt()
-		w.settle.Begin(lifecycle.CauseResync) // It had been back for a moment.
-		time.Sleep(3 * b.ttl)
-		if err := b.dev.Restart(false); err != nil {
+		var generation atomic.Uint64
+		w := newWorker(t, b, nil)
+		lease, err := lifecycle.NewLease(w.store, w.settle, lifecycle.LeaseConfig{
+			Owner: lifecycle.Owner{Incarnation: "i"}, Generation: generation.Load, Logger: discard(), Metrics: lifecycle.NewMetrics(nil),
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
-		select {
-		case event := <-stream.Events():
-			t.Errorf("the game was told %+v", event)
-		default:
+		if err := lease.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		w.store.wantHolder(t, lobby, players(0, 10)...)
-		for i, session := range sessions {
-			if _, err := w.driver.Quit(context.Background(), session, capture(i, "final")); err != nil {
-				t.Errorf("Quit: %v", err)
+		// ask resumes a session that Redis has forgotten: a strict order finds
+		// that out. It returns how strict the orders were.
+		ask := func(strict, restarts bool) (orders []bool) {
+			lease.Resume(handoff.Resume{Strict: strict}, func(order handoff.Resume) handoff.Written {
+				orders = append(orders, order.Strict)
+				if restarts {
+					generation.Add(1)
+				}
+				if order.Strict {
+					return handoff.Written{Outcome: handoff.WriteForgotten}
+				}
+				return handoff.Written{Outcome: handoff.WriteDone}
+			})
+			return orders
+		}
+		want := func(what string, got []bool, want ...bool) {
+			t.Helper()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: strict orders %v, want %v", what, got, want)
 			}
 		}
-		if err := w.stop(); err != nil {
-			t.Error(err)
+		want("a held lease", ask(false, false), false)
+		want("a held lease, strict order", ask(true, false), true)
+		time.Sleep(time.Minute) // Nobody renews it.
+		want("suspect", ask(false, false), true)
+		want("suspect, strict order while redis restarts", ask(true, true), true)
+		generation.Store(0)
+		want("suspect, and redis turns out to have restarted", ask(false, true), true, false)
+		want("redis had restarted", ask(false, false), false)
+		generation.Store(0)
+		if err := lease.Confirm(t.Context()); err != nil { // Finds it missing.
+			t.Fatal(err)
 		}
+		want("suspect until every session has been told, whatever redis does", ask(false, true), true)
 	})
 }
