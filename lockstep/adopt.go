@@ -86,6 +86,9 @@ func (st *step) readAgainForAdoption() {
 func (st *step) adopted(newest *handoff.Snapshot) {
 	st.s.write, st.s.adopting = nil, nil
 	if newest != nil {
+		if st.s.name == "" {
+			st.s.name = newest.PlayerName
+		}
 		st.s.session = copied(st.s.session, func(s *session) {
 			s.newest, s.base, s.version = newest, newest.Data, newest.Version
 			if newest.Version.Fence == s.fence {
