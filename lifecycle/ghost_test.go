@@ -196,6 +196,10 @@ func unstoredScenario(t *testing.T, b *backend) {
 		listed, err := here.Listed(t.Context())
 		return err == nil && len(listed) == 1
 	})
+	eventually(t, "the copy of who joined", func() bool {
+		_, left, err := here.Unstored(t.Context(), player(0))
+		return err == nil && left > 0
+	})
 	for n, id := range players(0, 20) {
 		if got := w.archive.data(id); got != "accepted" {
 			t.Errorf("the database has %q of player %d", got, n)

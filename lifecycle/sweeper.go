@@ -152,6 +152,8 @@ type Sweeper struct {
 	// left are the players whom the last sweep could not clear; whoever has
 	// the turn may use it. Redis may have lost the list that named them.
 	left []handoff.PlayerID
+	// owed are the orphans of the start whose data_update was not looked at yet.
+	owed owed
 	// recheck asks Execute for a sweep after the one of the start.
 	recheck chan struct{}
 	ghosts  ghosts
@@ -294,6 +296,7 @@ func (s *Sweeper) sweepStart() {
 	case <-s.first:
 	case <-grace.C:
 	}
+	s.owed.add(orphans)
 	run := &sweep{sweeper: s, name: startSweep, began: time.Now()}
 	s.left = run.untilClear(s.starting, orphans)
 }
