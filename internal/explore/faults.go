@@ -1,0 +1,139 @@
+package explore
+
+// applyFault makes something go wrong.
+func (w *World) applyFault(m Move) {
+	i := int(m.Server)
+	if m.Kind == moveDump {
+		w.left.dumps--
+		dump := w.redis
+		w.dump = &dump
+		return
+	}
+	w.left.faults--
+	switch m.Kind {
+	case moveCrash:
+		if m.Arg&1 != 0 {
+			w.perform1(i, redisLane)
+		}
+		if m.Arg&2 != 0 {
+			w.perform1(i, storeLane)
+		}
+		w.letLeaseRun(i)
+		w.crash(i)
+	case moveInPlace:
+		w.crash(i)
+		w.restart(i)
+	case moveFreeze:
+		s := w.server(i)
+		s.life = lifeFrozen
+		s.ownEnd = w.now + leaseTTL
+		if m.Arg == 1 {
+			s.lanes[redisLane].gated = true
+			s.lanes[redisLane].verified, s.lanes[redisLane].suspected = false, false
+		}
+		w.letLeaseRun(i)
+	case moveCut:
+		w.cutOff(i)
+	case moveAway:
+		w.away = true
+		for j := range w.count() {
+			if w.servers[j].awake() {
+				w.cutOff(j)
+			}
+		}
+	case moveResync:
+		w.server(i).look = 0
+		w.beginSettle(i)
+		w.server(i).resynced = true
+	case moveFlush:
+		w.flush(m.Arg == 1)
+	case moveRollback:
+		w.rollback()
+	case moveDBDown:
+		w.db = dbDown
+	case moveDBSlow:
+		w.db = dbSlow
+	case moveExpire:
+		w.redis.update, w.redis.expiring = nil, false
+	}
+}
+
+// cutOff: the worker does not reach Redis, nor notifications it.
+func (w *World) cutOff(i int) {
+	s := w.server(i)
+	s.cut = true
+	s.look, s.petitions = 0, false
+	if !s.lapsed {
+		s.ownEnd = w.now + leaseTTL
+	}
+	w.letLeaseRun(i)
+}
+
+// comeBack ends a freeze or a cut: the process renews its lease, the connection
+// is a new one.
+func (w *World) comeBack(i int) {
+	s := w.server(i)
+	frozen := s.life == lifeFrozen
+	s.life, s.cut, s.ownEnd = lifeUp, false, 0
+	s.woken = frozen
+	if !frozen || s.changed {
+		w.beginSettle(i)
+		s.resynced = true
+	}
+	s.changed = false
+}
+
+// flush is FLUSHALL: no connection breaks, and each worker notices at the next
+// renewal of its lease. Claims that have passed the gate run on what is left.
+func (w *World) flush(gated bool) {
+	w.redis = redis{}
+	w.forget()
+	for i := range w.count() {
+		s := w.server(i)
+		if s.reaches() {
+			s.noticeBy = w.now + noticeWithin
+		}
+		if gated && s.awake() && w.claimPasses(i) {
+			s.lanes[redisLane].gated = true
+			s.lanes[redisLane].verified, s.lanes[redisLane].suspected = false, false
+		}
+	}
+}
+
+// rollback is a restart of Redis with an older copy: every connection breaks,
+// and claims are bound to the process that they were meant for.
+func (w *World) rollback() {
+	w.redis = *w.dump
+	w.forget()
+	for i := range w.count() {
+		s := w.server(i)
+		l := &w.redis.leases[i]
+		switch {
+		case l.incarnation == 0:
+		case l.incarnation == s.incarnation && s.reaches():
+			l.end = 0
+		default:
+			l.end = w.now + leaseTTL
+		}
+		s.lanes[redisLane].gated = false
+		s.suspect, s.changed = false, true
+		if s.reaches() {
+			s.changed = false
+			s.look = 0
+			w.beginSettle(i)
+			s.resynced = true
+		}
+	}
+}
+
+// forget is what the checker notes when Redis loses its memory.
+func (w *World) forget() {
+	w.truth.amnesia = true
+	w.truth.ended = [maxServers]bool{}
+	for i := range w.count() {
+		w.truth.doubt[i] = true
+	}
+	if t := &w.truth; !t.acknowledged.isZero() && !w.hasCurrent(t.acknowledged.version) && !w.spooled(t.acknowledged.version) {
+		w.broken("L6: redis lost its memory, and %v, which was acknowledged, is nowhere", t.acknowledged.version)
+	}
+}
