@@ -55,6 +55,10 @@ chaos: ## break everything under real workers and games for CHAOS_TIME (60s) and
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server" >&2; exit 1; }
 	go run ./tools/chaos -duration $(CHAOS_TIME) $(if $(CHAOS_SEED),-seed $(CHAOS_SEED)) $(CHAOS_FLAGS)
 
+.PHONY: chaos-mutants
+chaos-mutants: ## show that chaos catches a worker that leaves a guard out, one guard after the other
+	go run ./tools/chaos -mutant all -duration 40s $(if $(CHAOS_SEED),-seed $(CHAOS_SEED)) $(CHAOS_FLAGS)
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \

@@ -47,7 +47,7 @@ type options struct {
 	json, keep      bool
 	binary          string
 	faults          []string
-	judge           string
+	judge, mutant   string
 }
 
 func parse(args []string) (options, error) {
@@ -64,6 +64,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder of the run, also when nothing was found")
 	flags.StringVar(&o.binary, "binary", "", "worker to test; the default is to build it")
 	flags.StringVar(&o.judge, "judge", "", "judge the history in this file again, and run nothing")
+	flags.StringVar(&o.mutant, "mutant", "", "test this mutant of the worker, or all, one after the other, and expect that it is caught")
 	list := flags.String("faults", strings.Join(names, ","), "what may break, from this list; \"none\" for nothing")
 	flags.Usage = func() {
 		fmt.Println("Flags:")

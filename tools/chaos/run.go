@@ -33,13 +33,20 @@ func run(ctx context.Context, args []string) (int, error) {
 	if o.judge != "" {
 		return judgeAgain(o)
 	}
+	if o.mutant != "" {
+		return runMutants(ctx, o)
+	}
+	return runOnce(ctx, o)
+}
+
+func runOnce(ctx context.Context, o options) (int, error) {
 	fmt.Printf("chaos: seed %d, %d players on %d servers for %v\n", o.seed, o.players, o.servers, o.duration)
 	// Sockets have short names, so the folder is not below a long TMPDIR.
 	folder, err := os.MkdirTemp("", "chaos")
 	if err != nil {
 		return 0, err
 	}
-	verdict, err := perform(ctx, o, folder)
+	verdict, err := perform(ctx, o, folder, "")
 	if err != nil {
 		return 0, fmt.Errorf("%w (seed %d, folder %s)", err, o.seed, folder)
 	}
@@ -97,11 +104,11 @@ func report(o options, verdict chaos.Verdict) int {
 }
 
 // perform sets everything up, plays, and judges.
-func perform(ctx context.Context, o options, folder string) (chaos.Verdict, error) {
+func perform(ctx context.Context, o options, folder, overlay string) (chaos.Verdict, error) {
 	binary := o.binary
 	if binary == "" {
 		binary = filepath.Join(folder, "syncworker")
-		if err := stage.Build(ctx, ".", binary, ""); err != nil {
+		if err := stage.Build(ctx, ".", binary, overlay); err != nil {
 			return chaos.Verdict{}, err
 		}
 	}
@@ -131,6 +138,8 @@ type show struct {
 	recorder  *chaos.Recorder
 	world     *play.World
 	conductor *faults.Conductor
+	// caught says that a mutant was.
+	caught bool
 }
 
 func (s *show) run(ctx context.Context) error {
@@ -153,11 +162,15 @@ func (s *show) run(ctx context.Context) error {
 	beside.Go(func() { s.progress(watching) })
 	s.world.Boot(ctx)
 	s.breakThings(ctx)
-	s.finish(ctx)
+	if !s.caught {
+		s.finish(ctx)
+	}
 	unwatch()
 	beside.Wait()
 	s.world.Close()
-	s.stop(ctx)
+	if !s.caught {
+		s.stop(ctx)
+	}
 	return nil
 }
 
@@ -166,9 +179,29 @@ func (s *show) breakThings(ctx context.Context) {
 	playing, stop := context.WithTimeout(ctx, s.options.duration)
 	defer stop()
 	var both sync.WaitGroup
+	if s.options.mutant != "" {
+		both.Go(func() { s.watchFor(playing, stop) })
+	}
 	both.Go(func() { s.conductor.Run(playing, ctx) })
 	both.Go(func() { s.world.Play(playing) })
 	both.Wait()
+}
+
+// watchFor ends the run when something is found.
+func (s *show) watchFor(ctx context.Context, stop func()) {
+	ticker := time.NewTicker(2 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if v := chaos.JudgeSoFar(s.recorder.Entries()); !v.OK() {
+			s.caught = true
+			stop()
+		}
+	}
 }
 
 // finish lets everybody in once more.
