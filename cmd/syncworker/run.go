@@ -58,6 +58,12 @@ func runCommand() *cli.Command {
 			if !errors.Is(err, lifecycle.ErrRestart) {
 				return ended(err)
 			}
+			select {
+			case sig := <-signals:
+				logger.Warn("stopped while restarting, the sessions wait for the next start of this server", "signal", sig.String())
+				return errors.Join(errAborted, err)
+			default:
+			}
 			logger.Info("starting the next incarnation in this process's place", "program", program)
 			return errors.Join(restart(program), err)
 		},

@@ -87,7 +87,7 @@ func runWorker(ctx context.Context, o workerOptions) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	switch err := w.open(o); {
 	case errors.Is(err, spool.ErrLocked):
-		return w.occupied(ctx, o.signals, err)
+		return w.occupied(err)
 	case err != nil:
 		return err
 	}
@@ -368,12 +368,20 @@ func (w *worker) acquire(ctx context.Context, signals <-chan os.Signal) error {
 }
 
 // occupied says why a worker cannot start whose spool is in use. If that is by a
-// worker of the same server ID, its lease tells which one, and that comes first.
-func (w *worker) occupied(ctx context.Context, signals <-chan os.Signal, locked error) error {
-	if err := w.acquire(ctx, signals); err != nil {
-		return err
+// worker of the same server ID, its lease tells which one.
+func (w *worker) occupied(locked error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	value, _, err := w.store.ReadLease(ctx, w.owner.Server)
+	if err != nil || value == "" {
+		return locked
 	}
-	return errors.Join(locked, w.dropLease())
+	other, err := lifecycle.ParseOwner(value)
+	if err != nil {
+		return locked
+	}
+	return fmt.Errorf("%w: %s. Stop that worker, or give this one a server.id of its own; nothing was changed (%w)",
+		lifecycle.ErrLeaseHeld, other, locked)
 }
 
 // group returns all actors. They are interrupted together, as soon as the first
