@@ -224,6 +224,10 @@ type write struct {
 	spooling, spooled bool
 	// problem is why Redis did not take it, while spooling.
 	problem *handoff.Refusal
+	// unsure: an attempt got no answer, so it may have taken effect. NotBefore
+	// is when the next attempt may be made, at the earliest.
+	unsure    bool
+	notBefore time.Time
 	// requests to answer when it is done.
 	requests []handoff.RequestID
 	// refusal answers them instead of a receipt, and late callers afterwards;

@@ -275,6 +275,10 @@ func (st *step) writeForgotten() {
 		return
 	}
 	st.note(handoff.NoteForgotten, "")
+	if w.kind == writeCheckIn && w.unsure && w.notBefore.IsZero() {
+		st.letOthersResume()
+		return
+	}
 	if w.resumes >= maxResumes {
 		st.writeFailed(errForgetful)
 		return
@@ -283,10 +287,20 @@ func (st *step) writeForgotten() {
 	st.send()
 }
 
+// letOthersResume makes a final save that may have been taken before wait for a
+// settle period. Somebody may have been granted after it, before Redis forgot: to
+// resume at once would give the player back under that session's feet. It has put
+// its higher fence back by the end of the period.
+func (st *step) letOthersResume() {
+	st.s.write = copied(st.s.write, func(w *write) { w.op, w.notBefore = 0, st.at.Add(st.config.Settle) })
+	st.setTimer(handoff.TimerRetry, st.config.Settle)
+}
+
 // writeFailed: no answer, so the write may have taken effect. A snapshot goes to
 // the local disk before the game is answered; what ends a session is repeated
 // until Redis answers, because nobody else can.
 func (st *step) writeFailed(err error) {
+	st.s.write = copied(st.s.write, func(w *write) { w.unsure = true })
 	w := st.s.write
 	refusal, final := refused(err, handoff.ReasonRedis)
 	switch {
@@ -342,7 +356,7 @@ func (st *step) onRetry() {
 	case w != nil && w.kind == writeAdopt && st.s.adopting.confirmed:
 		st.readAgainForAdoption()
 	case w != nil && w.op == 0:
-		if !w.spooling {
+		if !w.spooling && !st.at.Before(w.notBefore) {
 			st.send()
 		}
 	case s == nil:
@@ -376,7 +390,7 @@ func (st *step) onVerify(e handoff.Verify) {
 		// What ends the session proves as much. It must not wait out the pause
 		// that an outage has led to: others may claim by then.
 		st.s.write = copied(st.s.write, func(w *write) { w.failures = 0 })
-		if st.s.write.op == 0 && !st.s.write.spooling {
+		if st.s.write.op == 0 && !st.s.write.spooling && !st.at.Before(st.s.write.notBefore) {
 			st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
 			st.send()
 		}

@@ -50,6 +50,25 @@ func (a storeAdapter) CheckLease(ctx context.Context) (present bool, err error) 
 	return present, err
 }
 
+// Update and the other writes make the worker look at its lease when Redis has
+// forgotten a session: it may have forgotten everything, and a settle period is
+// due at once then, not at the next renewal.
+func (a storeAdapter) Update(ctx context.Context, snapshot *handoff.Snapshot, packed []byte) handoff.Written {
+	return a.heeded(a.Store.Update(ctx, snapshot, packed))
+}
+
+// CheckIn is like Update.
+func (a storeAdapter) CheckIn(ctx context.Context, snapshot *handoff.Snapshot, packed []byte) handoff.Written {
+	return a.heeded(a.Store.CheckIn(ctx, snapshot, packed))
+}
+
+func (a storeAdapter) heeded(written handoff.Written) handoff.Written {
+	if written.Outcome == handoff.WriteForgotten {
+		a.lease.Renew()
+	}
+	return written
+}
+
 // ReadLease tells of another server's lease what the driver needs to know.
 func (a storeAdapter) ReadLease(ctx context.Context, server handoff.ServerID) handoff.LeaseRead {
 	value, left, err := a.Store.ReadLease(ctx, server)
