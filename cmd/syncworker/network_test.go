@@ -36,6 +36,9 @@ type redisServer interface {
 	restart(keepData bool)
 	// cutEvents closes all pub/sub connections.
 	cutEvents()
+	// down ends the server for a while, up starts it again with the data it had.
+	down()
+	up()
 }
 
 // devServer is the embedded Redis.
@@ -72,6 +75,9 @@ func (s *devServer) restart(keepData bool) {
 	}
 }
 
+func (s *devServer) down() { s.server.Halt() }
+func (s *devServer) up()   { s.restart(true) }
+
 // network is a cluster of workers in this process, over their real local API.
 type network struct {
 	t      *testing.T
@@ -80,6 +86,8 @@ type network struct {
 	space  keyspace.Space
 	// change alters every worker's configuration.
 	change func(*config.Config)
+	// cables are the connections to Redis of workers that are to lose them.
+	cables map[string]*cable
 }
 
 func newNetwork(t *testing.T, server redisServer) *network {
@@ -93,7 +101,7 @@ func newNetwork(t *testing.T, server redisServer) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	return &network{t: t, redis: server, folder: folder, space: space, change: func(*config.Config) {}}
+	return &network{t: t, redis: server, folder: folder, space: space, change: func(*config.Config) {}, cables: map[string]*cable{}}
 }
 
 // config is the default configuration with times as short as they may be.
@@ -134,13 +142,16 @@ func (n *network) startWorker(id string) *testServer {
 	}
 	s := &testServer{
 		t: n.t, id: id, socket: filepath.Join(n.folder, id+".sock"),
-		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{},
+		signals: make(chan os.Signal, 2), restarts: make(chan os.Signal, 1), ended: make(chan error, 1), log: &lockedBuffer{},
 	}
 	listening := make(chan struct{})
 	o := workerOptions{
-		config: settings, signals: s.signals, dial: n.redis.dial(),
+		config: settings, signals: s.signals, restarts: s.restarts, dial: n.redis.dial(),
 		logger:    hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: s.log}),
 		listening: func() { close(listening) },
+	}
+	if cable := n.cables[id]; cable != nil {
+		o.dial = cable.dial
 	}
 	go func() { s.ended <- runWorker(context.Background(), o) }()
 	n.t.Cleanup(s.close)

@@ -19,12 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
 	"github.com/syncworker/syncworker/internal/config"
-	"github.com/syncworker/syncworker/internal/handoff"
 )
 
 // program builds the program once for all tests and returns its path.
@@ -249,23 +245,6 @@ func (p *process) terminate() {
 	p.t.Helper()
 	p.stop()
 	p.exits(exitOK)
-}
-
-// joinInTime joins as a game does that repeats what may be repeated.
-func (s *testServer) joinInTime(player handoff.PlayerID) *v1.JoinResponse {
-	s.t.Helper()
-	var joined *v1.JoinResponse
-	s.eventually("the join is granted", func() bool {
-		var err error
-		joined, err = s.game.Join(context.Background(), &v1.JoinRequest{
-			PlayerId: player.String(), WaitTimeout: durationpb.New(patience),
-		})
-		if err != nil && connect.CodeOf(err) != connect.CodeUnavailable {
-			s.t.Fatalf("join %s: %v", s.id, err)
-		}
-		return err == nil
-	})
-	return joined
 }
 
 // health waits until metrics and health checks are served and returns a function

@@ -76,6 +76,13 @@ func (s *realServer) dial() func(context.Context, string, string) (net.Conn, err
 func (s *realServer) client() *redis.Client { return s.own }
 func (s *realServer) restart(keepData bool) { s.Restart(keepData) }
 
+func (s *realServer) down() {
+	_ = s.own.ShutdownSave(context.Background()).Err() // the connection ends with the server
+	s.Kill()
+}
+
+func (s *realServer) up() { s.Restart(true) }
+
 func (s *realServer) login(c *config.Config) {
 	c.Redis.Username, c.Redis.PasswordFile = "worker", s.password
 }

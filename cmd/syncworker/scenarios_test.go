@@ -46,6 +46,18 @@ var scenarios = []struct {
 	{"operator-release", playOperatorRelease},
 	{"many-waiters", playManyWaiters},
 	{"T40-stuck-database", playStuckDatabase},
+	{"T04-cut-off", playCutOff},
+	{"T04-R7-cut-off-and-emptied", playCutOffAndEmptied},
+	{"T07-database-locked", playDatabaseLocked},
+	{"T08-redis-away", playRedisAway},
+	{"T08-spool-full", playSpoolFull},
+	{"T11-emptied-in-play", playEmptiedInPlay},
+	{"T19-hung-game", playHungGame},
+	{"T23-damaged", playDamaged},
+	{"T38-ghost", playGhost},
+	{"T38-petition", playPetition},
+	{"steal", playSteal},
+	{"restart-in-place", playRestartInPlace},
 }
 
 func TestScenarios(t *testing.T) {

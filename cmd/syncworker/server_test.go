@@ -24,9 +24,11 @@ type testServer struct {
 	id      string
 	socket  string
 	signals chan os.Signal
-	ended   chan error
-	log     *lockedBuffer
-	stop    sync.Once
+	// restarts ask the worker to restart in place.
+	restarts chan os.Signal
+	ended    chan error
+	log      *lockedBuffer
+	stop     sync.Once
 
 	game  syncworkerv1connect.PlayerServiceClient
 	admin syncworkerv1connect.AdminServiceClient
@@ -134,6 +136,12 @@ func (s *testServer) tells(meant func(*v1.AttachResponse) bool) *v1.AttachRespon
 func (s *testServer) end() error {
 	s.t.Helper()
 	s.stop.Do(func() { s.signals <- os.Interrupt })
+	return s.endedBy()
+}
+
+// endedBy waits until the worker has ended and returns what it ended with.
+func (s *testServer) endedBy() error {
+	s.t.Helper()
 	select {
 	case err := <-s.ended:
 		s.ended <- err
