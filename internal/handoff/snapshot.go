@@ -31,6 +31,9 @@ var (
 	// ErrDamaged is returned when stored bytes are not a sound snapshot of the
 	// player they are filed under. They are never applied and never deleted.
 	ErrDamaged = errors.New("stored snapshot is damaged")
+	// ErrSpoolFull is returned when the local disk has no room for an entry; the
+	// text names the folder and the mend.
+	ErrSpoolFull = errors.New("spool: full")
 	// ErrNoSnapshot is returned when a store was read and holds nothing for
 	// the player. It is the only error that means "absent"; every other error
 	// means "could not read" (law L3).

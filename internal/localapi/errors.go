@@ -167,6 +167,9 @@ func (c *calls) refuse(method string, refusal *handoff.Refusal) *connect.Error {
 	if refusal.Reason == handoff.ReasonTooLarge {
 		text += fmt.Sprintf(": snapshots.max_size is %d bytes", c.maxSnapshot)
 	}
+	if errors.Is(refusal.Err, handoff.ErrSpoolFull) {
+		text += ", and the save could not be kept on this machine: " + refusal.Err.Error()
+	}
 	if refusal.Holder != "" {
 		text += " (holder: " + string(refusal.Holder) + ")"
 	}

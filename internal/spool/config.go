@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/syncworker/syncworker/internal/handoff"
 )
 
 // Defaults of Config.
@@ -21,7 +23,7 @@ const (
 var (
 	// ErrFull is returned by Put when the spool's bound or the disk's end is
 	// reached. The text names the folder and the mend.
-	ErrFull = errors.New("spool: full")
+	ErrFull = handoff.ErrSpoolFull
 	// ErrLocked is returned by Open when another worker uses the folder.
 	ErrLocked = errors.New("spool: folder is in use")
 	// ErrClosed is returned after Close.
