@@ -119,3 +119,17 @@ func (l *life) after(fence int64) (Entry, bool) {
 	}
 	return Entry{}, false
 }
+
+// cut leaves what can be judged before the run is over: the sessions before the
+// first join that delivered a capture which is not answered yet, and thus is not
+// in the history.
+func (x *index) cut(l *life) {
+	for i, j := range l.joins {
+		if j.Outcome == New || x.marks[j.Mark] != nil {
+			continue
+		}
+		l.joins = l.joins[:i]
+		l.writes = slices.DeleteFunc(l.writes, func(w *write) bool { return w.fence >= j.Fence })
+		return
+	}
+}

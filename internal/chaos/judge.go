@@ -33,12 +33,13 @@ func JudgeSoFar(history []Entry) Verdict {
 	x := newIndex(history)
 	v := &Verdict{}
 	v.count(history, x)
+	v.judgeLosses(history, x)
 	for _, l := range x.lives {
-		l.joins = slices.DeleteFunc(l.joins, func(j Entry) bool { return j.Outcome == Delivered && x.marks[j.Mark] == nil })
+		x.cut(l)
 		v.judgeJoins(x, l)
 		v.judgeWrites(l)
+		v.judgeRegister(x, l)
 	}
-	v.judgeLosses(history, x)
 	v.sort()
 	return *v
 }

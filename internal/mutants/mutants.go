@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,9 @@ type Mutant struct {
 	Edits []Edit
 	// Family is where Explore looks for it; empty means everywhere.
 	Family string
+	// Faults are those that Chaos needs to find it; none means that playing
+	// alone does.
+	Faults []string
 }
 
 // Edit replaces a text that a file must hold exactly once.
@@ -47,7 +51,7 @@ type Edit struct {
 // For returns the mutants of one tool.
 func For(tool Tool) []Mutant {
 	var found []Mutant
-	for _, m := range table {
+	for _, m := range slices.Concat(table, chaosTable) {
 		if m.Tool == tool {
 			found = append(found, m)
 		}

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/syncworker/syncworker/internal/chaos"
-	"github.com/syncworker/syncworker/internal/chaos/mutants"
+	"github.com/syncworker/syncworker/internal/mutants"
 )
 
 // tries is how often a mutant is run, with another seed each time, until it is
@@ -19,13 +22,14 @@ const tries = 3
 
 // runMutants wants every mutant to be caught.
 func runMutants(ctx context.Context, o options) (int, error) {
-	chosen := mutants.All
-	if o.mutant != "all" {
-		m, err := mutants.Named(o.mutant)
-		if err != nil {
-			return 0, err
+	all := mutants.For(mutants.Chaos)
+	chosen := slices.DeleteFunc(slices.Clone(all), func(m mutants.Mutant) bool { return o.mutant != "all" && m.Name != o.mutant })
+	if len(chosen) == 0 {
+		var names []string
+		for _, m := range all {
+			names = append(names, m.Name)
 		}
-		chosen = []mutants.Mutant{m}
+		return 0, fmt.Errorf("there is no mutant %q; there are %s", o.mutant, strings.Join(names, ", "))
 	}
 	escaped := 0
 	for _, m := range chosen {
@@ -46,7 +50,7 @@ func runMutants(ctx context.Context, o options) (int, error) {
 
 func tryMutant(ctx context.Context, o options, m mutants.Mutant) (bool, error) {
 	o.faults = m.Faults
-	fmt.Printf("chaos: mutant %s: %s\n", m.Name, m.About)
+	fmt.Printf("chaos: mutant %s, which breaks %s\n", m.Name, m.Breaks)
 	begin := time.Now()
 	for range tries {
 		verdict, err := performMutant(ctx, o, m)
@@ -72,7 +76,11 @@ func performMutant(ctx context.Context, o options, m mutants.Mutant) (chaos.Verd
 		return chaos.Verdict{}, err
 	}
 	defer os.RemoveAll(folder) //nolint:errcheck // a mutant's folder is of no use to anybody
-	overlay, err := m.Overlay(".", folder)
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return chaos.Verdict{}, err
+	}
+	overlay, err := m.Overlay(root, folder)
 	if err != nil {
 		return chaos.Verdict{}, err
 	}

@@ -3,18 +3,24 @@ package mutants_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
-	"github.com/syncworker/syncworker/internal/chaos/mutants"
+	"github.com/syncworker/syncworker/internal/mutants"
 )
 
-// Every mutant still fits the source that it changes.
+// Every mutant still fits the source that it changes, and has a name of its own.
 func TestMutantsFitTheSource(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutants.All {
+	names := map[string]bool{}
+	for _, m := range slices.Concat(mutants.For(mutants.Explore), mutants.For(mutants.Chaos)) {
+		if names[m.Name] {
+			t.Errorf("there are two mutants %s", m.Name)
+		}
+		names[m.Name] = true
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			path, err := m.Overlay("../../..", t.TempDir())
+			path, err := m.Overlay("../..", t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -27,15 +33,5 @@ func TestMutantsFitTheSource(t *testing.T) {
 				t.Errorf("got %s, %v", text, err)
 			}
 		})
-	}
-}
-
-func TestNamed(t *testing.T) {
-	t.Parallel()
-	if m, err := mutants.Named("no-settle"); err != nil || m.Name != "no-settle" {
-		t.Errorf("got %v, %v", m, err)
-	}
-	if _, err := mutants.Named("made-up"); err == nil {
-		t.Error("a mutant that does not exist was found")
 	}
 }
