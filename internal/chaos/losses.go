@@ -49,9 +49,10 @@ func causes(history []Entry) []cause {
 }
 
 // judgeLosses wants that nobody loses a session for nothing (law L4): to a game
-// whose worker is well, no session is called lost. A quit that the database takes
-// only after the next server has saved hears so, too; but then the next server
-// was delivered that very capture, and nobody has lost anything.
+// whose worker is well, no session is called lost. A save or quit that the
+// database takes only after the next server has saved hears so, too; but then the
+// next server was delivered that very capture or a later one of the session, and
+// nobody has lost anything.
 func (v *Verdict) judgeLosses(history []Entry, x *index) {
 	known := causes(history)
 	told := map[string]bool{}
@@ -85,12 +86,13 @@ func (x *index) unsaved(player int, fence int64) bool {
 }
 
 // delivered reports whether the next session began with the capture of a save or
-// quit.
+// quit, or with a later one of the same session.
 func (x *index) delivered(e Entry) bool {
 	i := slices.IndexFunc(x.lives, func(l *life) bool { return l.player == e.Player })
 	if i < 0 || e.Mark == "" {
 		return false
 	}
 	next, found := x.lives[i].after(e.Fence)
-	return found && next.Mark == e.Mark
+	w := x.marks[next.Mark]
+	return found && w != nil && w.session == e.Session && w.capture >= e.Capture
 }
