@@ -22,6 +22,9 @@ type doubt struct {
 	// raised counts the times the lease was found to have ended; passed is how
 	// many of these every session has been told of.
 	raised, passed uint64
+	// lingers is until when orders to resume stay strict after a round: one that
+	// was queued before it may reach Redis only now.
+	lingers time.Time
 }
 
 // trust notes that Redis has just granted a term.
@@ -43,12 +46,13 @@ func (d *doubt) holds(now time.Time, generation uint64) bool {
 // leaving a trace, so that a session which Redis has forgotten is lost (rule
 // R7): our lease had ended by our own clock, on a Redis process that is still
 // the same. It stays so until the lease turns out never to have ended, or until
-// a Round has told every session. It never blocks.
+// a Round has told every session and its settle period is over. It never blocks.
 func (l *Lease) Suspect() bool {
 	generation := l.generation()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.doubt.holds(time.Now(), generation)
+	now := time.Now()
+	return l.doubt.holds(now, generation) || l.doubt.generation == generation && now.Before(l.doubt.lingers)
 }
 
 // Resume runs the order to put a session back, strictly while sessions are
@@ -77,10 +81,14 @@ func (l *Lease) suspicion() (suspect bool, passed func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	raised := l.doubt.raised
-	return l.doubt.holds(time.Now(), generation), func() {
+	suspect = l.doubt.holds(time.Now(), generation)
+	return suspect, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.doubt.passed = max(l.doubt.passed, raised)
+		if suspect {
+			l.doubt.lingers = time.Now().Add(l.settle.period)
+		}
 	}
 }
 

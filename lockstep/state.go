@@ -244,6 +244,9 @@ type owed struct {
 	// waiting for TimerStore after a failure, or spooling because of one;
 	// otherwise a Store is under way.
 	waiting, spooling bool
+	// doubtful: Redis may have lost its memory before the database had it, and
+	// somebody may have been granted without it since.
+	doubtful bool
 	// problem is why the database did not take it, while spooling.
 	problem  *handoff.Refusal
 	failures int

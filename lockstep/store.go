@@ -115,6 +115,33 @@ func (st *step) settled(at int) {
 	}
 }
 
+// doubtOwed is called when Redis may have lost its memory: what the database does
+// not have yet may be missing from what the next session is given, so it can no
+// longer be called current. It is durable all the same.
+func (st *step) doubtOwed() {
+	for at, o := range st.s.unstored {
+		if o.as != handoff.AsCurrent || o.doubtful || st.onDisk(o.snapshot.ID) {
+			continue
+		}
+		doubted := receiptFor(o.snapshot, handoff.StateProvisional)
+		st.changeOwed(at, func(o *owed) { o.doubtful, o.receipt = true, doubted })
+		if past := st.s.ended; past != nil && past.receipt != nil && past.receipt.Snapshot == o.snapshot.ID {
+			st.s.ended = copied(past, func(p *ended) { p.receipt = doubted })
+		}
+	}
+}
+
+// disown answers for what a lost session still owes to the database: whoever took
+// over may not have it.
+func (st *step) disown(refusal *handoff.Refusal) {
+	for at, o := range st.s.unstored {
+		if o.as == handoff.AsCurrent && o.snapshot.Version.Fence == st.s.session.fence && len(o.requests) > 0 {
+			st.replyAll(o.requests, refusal)
+			st.changeOwed(at, func(o *owed) { o.requests = nil })
+		}
+	}
+}
+
 // isSafe notes that the database has a version as current.
 func (st *step) isSafe(version handoff.Version) {
 	if version.Compare(st.s.safe) > 0 {

@@ -222,6 +222,7 @@ func (st *step) lose(holder handoff.Holder) {
 		return
 	}
 	refusal := &handoff.Refusal{Reason: handoff.ReasonSessionLost, Holder: holder.Server}
+	st.disown(refusal)
 	if holder.Fence != 0 {
 		st.note(handoff.NoteFenced, holder.Fence.String())
 	}
@@ -375,6 +376,7 @@ func (st *step) onVerify(e handoff.Verify) {
 	if st.s.wait != nil {
 		st.redisMayHaveForgotten()
 	}
+	st.doubtOwed()
 	if e.Suspect && st.s.session != nil {
 		st.s.session = copied(st.s.session, func(s *session) { s.suspect = true })
 	}

@@ -261,13 +261,14 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	})
 	game := &gameAdapter{}
 	w.driver = driver.New(machine, driver.Ports{
-		Store:   storeAdapter{w.store, w.owner.Server, w.lease, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
-		Archive: w.breaker,
-		Codec:   codec,
-		Watcher: watchAdapter{w.watcher, space},
-		Gate:    w.gate,
-		Game:    game,
-		Spool:   w.spool,
+		Store:    storeAdapter{w.store, w.owner.Server, w.lease, func() { w.settle.Begin(lifecycle.CauseLeaseMissing) }},
+		Archive:  w.breaker,
+		Codec:    codec,
+		Watcher:  watchAdapter{w.watcher, space},
+		Gate:     w.gate,
+		Game:     game,
+		Spool:    w.spool,
+		Suspects: w.lease,
 	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.sessions = newPlayerSessions(w.driver, w.recovery)

@@ -82,12 +82,12 @@
 //
 // # Suspicion (rule R7)
 //
-// Suspects is asked right before a Resume is sent, and makes it strict whatever
-// the machine ordered; so a machine may be told WriteForgotten by a Resume that
-// was not strict, and must take that as the loss of the session. A VerifyAll with
-// suspect that comes while a claim is under way makes the Verify of its grant
-// suspect too. A worker that freezes between the question and the sending is
-// beyond this; what is left then are the fences of the database (rule R6).
+// Suspects is asked before a machine hears that a snapshot is stored or spooled,
+// which may make it answer CURRENT: while the answer is yes, a suspect Verify
+// comes first. A VerifyAll with suspect that comes while a claim is under way
+// makes the Verify of its grant suspect too. The store makes Resumes strict by
+// itself while sessions are suspect, so a machine may be told WriteForgotten by
+// one that was not, and must take that as the loss of the session.
 //
 // # Log
 //

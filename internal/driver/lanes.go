@@ -178,10 +178,26 @@ func (d *Driver) carryOut(lane laneID, p *player, action handoff.Action) {
 	if event == nil {
 		return
 	}
+	if d.doubted(p, event) {
+		d.post(p, handoff.Verify{Suspect: true})
+	}
 	d.post(p, event)
 	if claimed, ok := event.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {
 		d.verifyGrant(p, since)
 	}
+}
+
+// doubted reports whether an answer after which a machine may call a save current
+// comes while sessions are suspect: a worker that was frozen wakes up with such
+// answers, before it has found out that it was.
+func (d *Driver) doubted(p *player, event handoff.Event) (doubted bool) {
+	switch event.(type) {
+	case handoff.Stored, handoff.Spooled:
+	default:
+		return false
+	}
+	d.guard(p, "suspects", func() { doubted = d.ports.Suspects != nil && d.ports.Suspects.Suspect() })
+	return doubted
 }
 
 // checks are the counts of VerifyAll at one moment.

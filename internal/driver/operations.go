@@ -48,7 +48,7 @@ func (d *Driver) execute(ctx context.Context, p *player, action handoff.Action) 
 	case handoff.Release:
 		return written(a.Op, store.Release(ctx, p.id, a.Fence))
 	case handoff.Resume:
-		return written(a.Op, d.resume(ctx, p, a))
+		return written(a.Op, store.Resume(ctx, p.id, a))
 	case handoff.Sweep:
 		return written(a.Op, store.Sweep(ctx, p.id))
 	case handoff.Expire:
@@ -83,15 +83,6 @@ func (d *Driver) claim(ctx context.Context, p *player, a handoff.Claim) handoff.
 		return handoff.Claimed{Outcome: handoff.ClaimSettling, Until: until}
 	}
 	return d.ports.Store.Claim(ctx, p.id, a)
-}
-
-// resume asks for the suspicion as late as can be: a worker that was frozen
-// must not put back what others may have taken since (rule R7).
-func (d *Driver) resume(ctx context.Context, p *player, a handoff.Resume) handoff.Written {
-	if d.ports.Suspects != nil && d.ports.Suspects.Suspect() {
-		a.Strict = true
-	}
-	return d.ports.Store.Resume(ctx, p.id, a)
 }
 
 // write packs the snapshot and hands it to one of the writing scripts.

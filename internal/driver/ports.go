@@ -105,7 +105,7 @@ type Gate interface {
 type Suspects interface {
 	// Suspect reports whether this worker's lease may have ended while Redis
 	// stayed up, so that others may have taken its sessions over. It is asked
-	// right before each Resume, and must not block.
+	// before a machine hears that a snapshot is stored, and must not block.
 	Suspect() bool
 }
 
