@@ -143,7 +143,7 @@ func (st *step) unknown() {
 	st.dropDeferred() // The lease is looked at from here on.
 	st.hold(func(w *wait) {
 		w.unsure, w.failures, w.attempt = false, 0, st.nextOp()
-		w.obstacle, w.problem = handoff.ReasonSettling, nil
+		w.over, w.obstacle, w.problem = handoff.Holder{}, handoff.ReasonSettling, nil
 		if w.unknownSince.IsZero() {
 			w.unknownSince = st.at
 		}

@@ -130,7 +130,8 @@ func (st *step) onQuit(e handoff.Quit) {
 	case PhaseSaving, PhaseVerifying:
 		st.putOff(e.Request, e)
 	case PhaseCheckingIn, PhaseReleasing:
-		if st.s.phase == PhaseReleasing && st.s.session.confirmed && e.Capture != nil {
+		early := st.s.phase == PhaseReleasing || st.s.write.early
+		if early && st.s.session != nil && st.s.session.confirmed && e.Capture != nil {
 			// The session ends without a final save: this one is too late for it.
 			st.refuseCapture(e.Request, e.Capture, st.sequenceOf(e.Capture), st.lateRefusal())
 			return

@@ -224,10 +224,14 @@ type write struct {
 	spooling, spooled bool
 	// problem is why Redis did not take it, while spooling.
 	problem *handoff.Refusal
+	// early: it is the final save of a session that ended without one, with
+	// what was accepted last.
+	early bool
 	// unsure: an attempt got no answer, so it may have taken effect. NotBefore
-	// is when the next attempt may be made, at the earliest.
-	unsure    bool
-	notBefore time.Time
+	// is when the next one may be made at the earliest; holding means that the
+	// checkout was put back until then.
+	unsure, holding bool
+	notBefore       time.Time
 	// requests to answer when it is done.
 	requests []handoff.RequestID
 	// refusal answers them instead of a receipt, and late callers afterwards;

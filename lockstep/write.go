@@ -65,7 +65,9 @@ func (st *step) leave(requests []handoff.RequestID, refusal *handoff.Refusal) {
 		return
 	}
 	st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
-	st.startWrite(&write{kind: writeCheckIn, snapshot: pending, spooled: true, requests: requests, refusal: refusal})
+	st.startWrite(&write{
+		kind: writeCheckIn, snapshot: pending, spooled: true, early: true, requests: requests, refusal: refusal,
+	})
 }
 
 func (st *step) onWritten(e handoff.Written) {
@@ -96,6 +98,9 @@ func (st *step) written(e handoff.Written) {
 	switch w := st.s.write; {
 	case w.kind == writeAdopt:
 		st.adoptionConfirmed(e)
+	case w.resuming && st.at.Before(w.notBefore):
+		st.s.write = copied(w, func(w *write) { w.op, w.resuming, w.holding = 0, false, true })
+		st.do(handoff.SetTimer{Timer: handoff.TimerRetry, At: w.notBefore})
 	case w.resuming:
 		st.s.write = copied(w, func(w *write) { w.resuming = false })
 		st.send()
@@ -277,7 +282,11 @@ func (st *step) writeForgotten() {
 	}
 	st.note(handoff.NoteForgotten, "")
 	if w.kind == writeCheckIn && w.unsure && w.notBefore.IsZero() {
-		st.letOthersResume()
+		// Somebody may have been granted after it, before Redis forgot both. Our
+		// checkout is put back, so that nobody else is granted; and it is held
+		// until that one must have put its higher fence back.
+		st.s.write = copied(w, func(w *write) { w.resuming, w.notBefore = true, st.at.Add(st.config.Settle) })
+		st.send()
 		return
 	}
 	if w.resumes >= maxResumes {
@@ -286,15 +295,6 @@ func (st *step) writeForgotten() {
 	}
 	st.s.write = copied(w, func(w *write) { w.resuming, w.resumes = true, w.resumes+1 })
 	st.send()
-}
-
-// letOthersResume makes a final save that may have been taken before wait for a
-// settle period. Somebody may have been granted after it, before Redis forgot: to
-// resume at once would give the player back under that session's feet. It has put
-// its higher fence back by the end of the period.
-func (st *step) letOthersResume() {
-	st.s.write = copied(st.s.write, func(w *write) { w.op, w.notBefore = 0, st.at.Add(st.config.Settle) })
-	st.setTimer(handoff.TimerRetry, st.config.Settle)
 }
 
 // writeFailed: no answer, so the write may have taken effect. A snapshot goes to
@@ -328,10 +328,23 @@ func (st *step) writeFailed(err error) {
 	}
 }
 
+// sendAgain repeats the write, or, while it is too early for that, the resume that
+// keeps the player from others.
+func (st *step) sendAgain() {
+	w := st.s.write
+	if w.spooling {
+		return
+	}
+	if st.at.Before(w.notBefore) {
+		st.s.write = copied(w, func(w *write) { w.resuming = true })
+	}
+	st.send()
+}
+
 // repeatLater lets the write wait for its next attempt.
 func (st *step) repeatLater() {
 	st.s.write = copied(st.s.write, func(w *write) {
-		w.op, w.resuming, w.resumes, w.requests = 0, false, 0, nil
+		w.op, w.resuming, w.holding, w.resumes, w.requests = 0, false, false, 0, nil
 		w.failures++
 	})
 	st.setTimer(handoff.TimerRetry, backoff(st.s.write.failures, lastRetry))
@@ -357,8 +370,8 @@ func (st *step) onRetry() {
 	case w != nil && w.kind == writeAdopt && st.s.adopting.confirmed:
 		st.readAgainForAdoption()
 	case w != nil && w.op == 0:
-		if !w.spooling && !st.at.Before(w.notBefore) {
-			st.send()
+		if !w.holding || !st.at.Before(w.notBefore) {
+			st.sendAgain()
 		}
 	case s == nil:
 	case s.unverified > 0:
@@ -392,9 +405,9 @@ func (st *step) onVerify(e handoff.Verify) {
 		// What ends the session proves as much. It must not wait out the pause
 		// that an outage has led to: others may claim by then.
 		st.s.write = copied(st.s.write, func(w *write) { w.failures = 0 })
-		if st.s.write.op == 0 && !st.s.write.spooling && !st.at.Before(st.s.write.notBefore) {
+		if st.s.write.op == 0 && !st.s.write.spooling {
 			st.do(handoff.StopTimer{Timer: handoff.TimerRetry})
-			st.send()
+			st.sendAgain()
 		}
 	default:
 	}
