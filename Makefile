@@ -45,6 +45,18 @@ test-real: ## run all tests, those against real servers too (needs redis-server)
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server" >&2; exit 1; }
 	go test -tags=real ./...
 
+# How many distinct states `make explore` looks at, and more flags.
+EXPLORE_STATES ?= 1200000
+EXPLORE_FLAGS ?=
+
+.PHONY: explore
+explore: ## play every course of events that a few faults allow with the real state machine, and check the laws
+	go run ./tools/explore -states $(EXPLORE_STATES) $(EXPLORE_FLAGS)
+
+.PHONY: mutants
+mutants: ## show that explore finds what is broken: one comparison or rule left out after the other
+	go run ./tools/mutants
+
 # How long `make chaos` breaks things, the seed that decides what (empty: the clock), and more flags.
 CHAOS_TIME ?= 60s
 CHAOS_SEED ?=

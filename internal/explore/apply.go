@@ -99,7 +99,7 @@ func (w *World) applyGame(m Move) {
 		w.quit(i, true)
 		return
 	}
-	if !w.calm {
+	if w.calm == notCalm {
 		w.left.odd--
 	}
 	switch m.Kind {

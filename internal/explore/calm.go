@@ -2,13 +2,16 @@ package explore
 
 // calmDown returns the world as it is without any further fault: what is broken
 // is mended sooner or later, everything that can go on does, players leave.
-func (w *World) calmDown() *World {
+func (w *World) calmDown(kind calmness) *World {
 	fresh := w.clone()
-	fresh.calm, fresh.calmSince = true, w.now
+	fresh.calm, fresh.calmSince = kind, w.now
 	fresh.left = budget{}
 	for i := range w.count() {
 		s := fresh.server(i)
 		s.joins, s.saves = 0, 0
+		if kind == calmLazy && s.session.IsZero() && !s.asks(askJoin) {
+			s.joins = 1
+		}
 	}
 	return fresh
 }
@@ -43,6 +46,9 @@ func (w *World) calmMove() (Move, bool) {
 	if w.mayTick() {
 		return Move{Kind: moveTick}, true
 	}
+	if w.calm == calmLazy {
+		return w.lastQuit()
+	}
 	return Move{}, false
 }
 
@@ -55,7 +61,7 @@ func (w *World) calmServer(i int) (kind moveKind, arg uint8, ok bool) {
 	case s.cut:
 	case s.woken:
 		return moveRenew, 0, true
-	case s.noticeBy != 0:
+	case s.noticeBy != 0 && (w.calm != calmLazy || s.noticeBy <= w.now):
 		return moveNotice, 0, true
 	case s.begun:
 		return moveCallbacks, 0, true
@@ -88,21 +94,30 @@ func (w *World) calmServer(i int) (kind moveKind, arg uint8, ok bool) {
 	return 0, 0, false
 }
 
-// calmGame confirms what was delivered and then lets the player leave.
+// calmGame confirms what was delivered and then, unless players stay, lets the
+// player leave.
 func (w *World) calmGame(i int) (moveKind, bool) {
 	s := w.servers[i]
 	switch {
-	case !s.reaches() || !s.attached || s.session.IsZero() || !s.replayDone():
+	case !s.reaches() || !s.attached || !s.replayDone() || s.asks(askConfirm):
 		return 0, false
-	case s.asks(askConfirm):
-		return 0, false
+	case s.session.IsZero():
+		return moveJoin, s.joins > 0 && !s.asks(askJoin)
 	case !s.confirmed:
 		return moveConfirm, true
-	case s.asks(askSave):
-		return 0, false
 	default:
-		return moveQuit, true
+		return moveQuit, w.calm != calmLazy && !s.asks(askSave)
 	}
+}
+
+// lastQuit lets the players leave who stayed while anything else could happen.
+func (w *World) lastQuit() (Move, bool) {
+	for i := range w.count() {
+		if s := w.servers[i]; s.reaches() && !s.session.IsZero() && s.confirmed && s.attached {
+			return Move{Kind: moveQuit, Server: uint8(i)}, true
+		}
+	}
+	return Move{}, false
 }
 
 func (w *World) somebodyWaits() bool {
@@ -131,7 +146,7 @@ func (w *World) calmReturn(i int) (moveKind, bool) {
 // stayed behind, and on each server a player still gets in.
 func (w *World) rest() (Move, bool) {
 	w.checkRest()
-	if w.violation != "" || w.probes >= w.count() {
+	if w.violation != "" || w.calm == calmLazy || w.probes >= w.count() {
 		return Move{}, false
 	}
 	return Move{Kind: moveProbe, Server: uint8(w.probes)}, true

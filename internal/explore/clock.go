@@ -48,7 +48,7 @@ func (w *World) tick() {
 		}
 		if end := w.servers[i].ownEnd; end != 0 && end <= w.now {
 			s := w.server(i)
-			s.ownEnd, s.lapsed, s.suspect = 0, true, !s.changed
+			s.ownEnd, s.lapsed = 0, true
 		}
 		if at := w.servers[i].pollAt; at != 0 && at <= w.now && w.servers[i].awake() {
 			s := w.server(i)

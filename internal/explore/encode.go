@@ -239,8 +239,8 @@ func (e *encoder) world(w *World) {
 		e.snapshot(r.snapshot)
 	}
 	e.out = append(e.out, byte(w.left.faults), byte(w.left.delays), byte(w.left.odd), byte(w.left.dumps))
-	e.bool(w.calm)
-	if w.calm {
+	e.byte(byte(w.calm))
+	if w.calm != notCalm {
 		e.small(int64(min(w.now-w.calmSince, patience)))
 		e.byte(byte(w.probes))
 	}
@@ -255,7 +255,7 @@ func (e *encoder) truth(w *World) {
 	e.fence(t.delivered)
 	e.version(t.loaded)
 	e.promise(t.acknowledged)
-	for _, list := range [][]handoff.Version{t.accepted, t.final} {
+	for _, list := range [][]handoff.Version{t.accepted, t.final, t.unsaved} {
 		e.byte(byte(len(list)))
 		for _, v := range list {
 			e.version(v)
@@ -352,7 +352,7 @@ func (e *encoder) game(w *World, g *game) {
 		e.byte(byte(a.kind))
 		e.fence(a.session.Fence)
 		e.bool(a.applied)
-		if w.calm && a.kind == askJoin {
+		if w.calm != notCalm && a.kind == askJoin {
 			e.small(int64(min(w.now-a.since, patience)))
 		}
 	}

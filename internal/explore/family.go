@@ -2,6 +2,7 @@ package explore
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/syncworker/syncworker/lockstep"
 )
@@ -15,15 +16,18 @@ type family struct {
 	left        budget
 	// joins and saves are per server.
 	joins, saves [maxServers]int8
-	steal        bool
-	behind       bool
+	// wait is how long a join waits; zero means half a minute.
+	wait    time.Duration
+	steal   bool
+	behind  bool
+	haunted bool
 	// setup leads from nothing to the starting point.
 	setup func(w *World)
 }
 
 // world returns the starting point.
 func (f *family) world() (*World, error) {
-	r := &rules{count: f.servers, faults: f.faults, steal: f.steal}
+	r := &rules{count: f.servers, faults: f.faults, steal: f.steal, haunted: f.haunted, wait: 30 * time.Second}
 	w := &World{rules: r}
 	for i := range r.count {
 		machine, err := lockstep.New(lockstep.Config{Server: serverIDs[i], Settle: settlePeriod, Petitions: true, Steal: f.steal})
@@ -38,6 +42,9 @@ func (f *family) world() (*World, error) {
 		f.setup(w)
 	}
 	r.behind = f.behind
+	if f.wait != 0 {
+		r.wait = f.wait
+	}
 	w.left = f.left
 	for i := range r.count {
 		s := w.server(i)
@@ -95,6 +102,36 @@ func handover(w *World) {
 	w.quiet()
 }
 
+// ghost: a has frozen, its lease has ended, and b has taken the player over.
+func ghost(w *World) {
+	w.left = budget{faults: 1, dumps: 1}
+	handover(w)
+	w.apply(Move{Kind: moveDump})
+	w.apply(Move{Kind: moveFreeze, Server: 0})
+	w.quiet()
+	for w.servers[1].session.IsZero() && w.mayTick() {
+		w.tick()
+		w.quiet()
+	}
+	w.confirm(1, true)
+	w.quiet()
+}
+
+// ghostPast: and has saved, and is gone.
+func ghostPast(w *World) {
+	ghost(w)
+	w.quit(1, true)
+	w.quiet()
+}
+
+// impatience: plays on a, and b will not wait long.
+func impatience(w *World) {
+	knownPlaying(w)
+	w.rules.wait = 5 * time.Second
+	w.join(1)
+	w.quiet()
+}
+
 // crowd: and on c as well.
 func crowd(w *World) {
 	handover(w)
@@ -147,9 +184,24 @@ func families() []*family {
 			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: handover,
 		},
 		{
-			name: "steal", about: "plays on a, waits on b, which steals at the end of its wait", weight: 1, servers: 2, steal: true,
+			name: "impatient", about: "plays on a, b does not wait long; the network loses things", weight: 1, servers: 2,
+			faults: network, wait: 5 * time.Second,
+			left: budget{faults: 2, odd: 1}, joins: [3]int8{1, 2}, saves: [3]int8{1, 1}, setup: impatience,
+		},
+		{
+			name: "ghost", about: "a has frozen, b has taken over", weight: 2, servers: 2,
+			faults: faultFlush | faultLose | faultFail | faultStore | faultCrash,
+			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: ghost,
+		},
+		{
+			name: "ghost-past", about: "a has frozen, b has taken over, saved and left; redis restarts with an older copy", weight: 1,
+			servers: 2, faults: faultRollback, haunted: true,
+			left: budget{faults: 1, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: ghostPast,
+		},
+		{
+			name: "steal", about: "plays on a, waits on b, which steals at the end of its wait", weight: 1, servers: 2, steal: true, wait: 5 * time.Second,
 			faults: faultCrash | faultLose | faultFail | faultLostLook,
-			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: handover,
+			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: impatience,
 		},
 		{
 			name: "database", about: "plays on a; the database is away or slow", weight: 3, servers: 2,

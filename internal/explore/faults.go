@@ -1,5 +1,7 @@
 package explore
 
+import "slices"
+
 // applyFault makes something go wrong.
 func (w *World) applyFault(m Move) {
 	i := int(m.Server)
@@ -19,11 +21,13 @@ func (w *World) applyFault(m Move) {
 			w.perform1(i, storeLane)
 		}
 		w.letLeaseRun(i)
+		w.goneForGood(i)
 		w.crash(i)
 	case moveInPlace:
 		w.crash(i)
 		w.restart(i)
 	case moveFreeze:
+		w.goneForGood(i)
 		s := w.server(i)
 		s.life = lifeFrozen
 		s.ownEnd = w.now + leaseTTL
@@ -33,6 +37,7 @@ func (w *World) applyFault(m Move) {
 		}
 		w.letLeaseRun(i)
 	case moveCut:
+		w.goneForGood(i)
 		w.cutOff(i)
 	case moveAway:
 		w.away = true
@@ -55,6 +60,14 @@ func (w *World) applyFault(m Move) {
 		w.db = dbSlow
 	case moveExpire:
 		w.redis.update, w.redis.expiring = nil, false
+	}
+}
+
+// goneForGood: a lease that is missing, and was not renewed yet, is that of a worker
+// which is dead or cut off now.
+func (w *World) goneForGood(i int) {
+	if w.redis.leases[i].incarnation == 0 {
+		w.truth.ended[i] = true
 	}
 }
 
@@ -130,6 +143,11 @@ func (w *World) rollback() {
 func (w *World) forget() {
 	w.truth.amnesia = true
 	w.truth.ended = [maxServers]bool{}
+	for _, v := range w.truth.accepted {
+		if w.find(v) == nil && !slices.Contains(w.truth.unsaved, v) {
+			w.truth.unsaved = with(w.truth.unsaved, v)
+		}
+	}
 	for i := range w.count() {
 		w.truth.doubt[i] = true
 	}

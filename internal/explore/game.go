@@ -26,7 +26,7 @@ func (w *World) request(i int, a asked, event func(handoff.RequestID) handoff.Ev
 
 func (w *World) join(i int) {
 	w.request(i, asked{kind: askJoin}, func(r handoff.RequestID) handoff.Event {
-		return handoff.Join{Request: r, Deadline: w.at().Add(joinWait)}
+		return handoff.Join{Request: r, Deadline: w.at().Add(w.rules.wait)}
 	})
 }
 

@@ -21,6 +21,10 @@ type truth struct {
 	final    []handoff.Version
 	// provisional are the snapshots answered PROVISIONAL.
 	provisional []promise
+	// unsaved were accepted by Redis alone when it lost its memory: the database
+	// had not taken them yet. A further fault that keeps it from doing so until
+	// somebody else was granted is outside the promise.
+	unsaved []handoff.Version
 	// amnesia: Redis has lost its memory since the last delivery.
 	amnesia bool
 	// ended: the lease of the server has ended by time and not by the loss of
@@ -165,7 +169,7 @@ func (w *World) accepted(i int, s *handoff.Snapshot, final bool) {
 	if at >= 0 && v.Compare(t.accepted[at]) <= 0 {
 		return // It was accepted before.
 	}
-	if v.Fence < t.delivered && !t.amnesia {
+	if v.Fence < t.delivered && !t.amnesia && !w.rules.haunted {
 		w.broken("L1: redis took %s of %s, although a session with fence %d was granted", v, w.id(i), t.delivered)
 	}
 	if slices.ContainsFunc(t.final, func(f handoff.Version) bool { return f.Fence == v.Fence }) {
@@ -251,10 +255,8 @@ func (w *World) checkReceipt(i int, question asked, r *handoff.Receipt) {
 	switch {
 	case s == nil:
 		w.broken("L6: %s answers %v for %v, which is neither in the database nor in a spool", w.id(i), stateNames[r.State], r.Version)
+	case t.wasUnsaved(r.Version):
 	case r.State == handoff.StateProvisional:
-		if !w.spooled(r.Version) {
-			w.broken("L6: %s answers PROVISIONAL for %v, which is not in its spool", w.id(i), r.Version)
-		}
 		t.provisional = with(t.provisional, promise{server: i, version: r.Version, id: s.ID})
 	case r.State == handoff.StateCurrent:
 		if r.Version.Fence == question.session.Fence && r.Version.Fence < t.delivered && t.loaded.Compare(r.Version) < 0 {
@@ -272,10 +274,16 @@ func (w *World) checkReceipt(i int, question asked, r *handoff.Receipt) {
 
 var stateNames = [...]string{handoff.StateCurrent: "CURRENT", handoff.StateHistory: "HISTORY", handoff.StateProvisional: "PROVISIONAL"}
 
+// wasUnsaved: Redis alone had the version, or one that the same session laid over
+// it, when it lost its memory.
+func (t *truth) wasUnsaved(v handoff.Version) bool {
+	return slices.ContainsFunc(t.unsaved, func(u handoff.Version) bool { return u.Fence == v.Fence && v.Sequence <= u.Sequence })
+}
+
 // checkRefusal is the second half of law L7: when nothing is wrong any more, a
 // join is granted.
 func (w *World) checkRefusal(i int, question asked, r *handoff.Refusal) {
-	if question.kind != askJoin || !w.calm {
+	if question.kind != askJoin || w.calm != calmEager {
 		return
 	}
 	switch r.Reason {

@@ -377,7 +377,7 @@ func (w *World) globalFaults(list []Move) []Move {
 	if f.has(faultRollback) && w.left.dumps > 0 {
 		list = append(list, Move{Kind: moveDump})
 	}
-	if f.has(faultRollback) && !w.away && w.dump != nil && !w.lastCopy() && !w.haunted() {
+	if f.has(faultRollback) && !w.away && w.dump != nil && !w.lastCopy() && (w.rules.haunted || !w.haunted()) {
 		list = append(list, Move{Kind: moveRollback})
 	}
 	if f.has(faultAway) && !w.away {

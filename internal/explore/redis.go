@@ -179,7 +179,7 @@ func (w *World) runRelease(i int, a handoff.Release) handoff.Event {
 func (w *World) runResume(i int, a handoff.Resume) handoff.Event {
 	r := &w.redis
 	me := w.id(i)
-	strict := a.Strict || w.servers[i].suspect
+	strict := a.Strict || w.servers[i].suspects()
 	written := handoff.Written{Op: a.Op, Outcome: handoff.WriteDone}
 	switch {
 	case max(r.fence, r.updateFence()) > a.Fence:

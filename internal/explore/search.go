@@ -140,6 +140,7 @@ type search struct {
 type find struct {
 	from uint32
 	move *Move
+	calm calmness
 }
 
 // stepper is what one goroutine needs.
@@ -215,15 +216,15 @@ func (s *search) level(level []open) []open {
 func (s *search) expand(chunk []open) [][]next {
 	results := make([][]next, len(chunk))
 	counts := make([]int, len(chunk))
-	calm := make([]bool, len(chunk))
+	calm := make([]calmness, len(chunk))
 	s.each(len(chunk), func(st *stepper, k int) {
-		calm[k] = s.comesToRest(st, chunk[k].world)
+		calm[k] = s.endsBadly(st, chunk[k].world)
 		results[k], counts[k] = s.successors(st, chunk[k].world)
 	})
 	for k := range chunk {
 		s.transitions += counts[k]
-		if !calm[k] && s.found == nil {
-			s.found = &find{from: chunk[k].id}
+		if calm[k] != notCalm && s.found == nil {
+			s.found = &find{from: chunk[k].id, calm: calm[k]}
 		}
 	}
 	return results
@@ -281,11 +282,21 @@ func (s *search) merge(from uint32, list []next, reached []open) []open {
 // calmSteps is more than any course without faults takes.
 const calmSteps = 3000
 
+// endsBadly returns the course without further faults that breaks a law,
+// notCalm when none does.
+func (s *search) endsBadly(st *stepper, w *World) calmness {
+	for _, kind := range [...]calmness{calmEager, calmLazy} {
+		if !s.comesToRest(st, w.calmDown(kind)) {
+			return kind
+		}
+	}
+	return notCalm
+}
+
 // comesToRest follows the one course of events without further faults, until
 // everything is at rest or a state comes up that is known to get there.
-func (s *search) comesToRest(st *stepper, w *World) bool {
+func (s *search) comesToRest(st *stepper, calm *World) bool {
 	st.walked = st.walked[:0]
-	calm := w.calmDown()
 	for k := range calmSteps {
 		if k%4 == 0 {
 			h := st.encoder.hash(calm)[0]
@@ -336,11 +347,11 @@ func (s *search) mergeLive() {
 func (s *search) checkCalm(level []open) {
 	for len(level) > 0 && s.found == nil {
 		n := min(chunkSize, len(level))
-		calm := make([]bool, n)
-		s.each(n, func(st *stepper, k int) { calm[k] = s.comesToRest(st, level[k].world) })
+		calm := make([]calmness, n)
+		s.each(n, func(st *stepper, k int) { calm[k] = s.endsBadly(st, level[k].world) })
 		for k := range n {
-			if !calm[k] && s.found == nil {
-				s.found = &find{from: level[k].id}
+			if calm[k] != notCalm && s.found == nil {
+				s.found = &find{from: level[k].id, calm: calm[k]}
 			}
 			level[k].world = nil
 		}

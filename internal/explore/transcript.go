@@ -35,12 +35,15 @@ func (s *search) violation() *Violation {
 	return v
 }
 
+// Text is the trace as it is printed and saved.
+func (v *Violation) Text() string { return strings.Join(v.Trace, "\n") + "\n" }
+
 func (s *search) calmly(w *World, v *Violation) *World {
-	calm := w.calmDown()
+	calm := w.calmDown(s.found.calm)
 	calm.log = func(format string, args ...any) {
 		v.Trace = append(v.Trace, fmt.Sprintf("%8v ", calm.now)+fmt.Sprintf(format, args...))
 	}
-	calm.say("from here on nothing goes wrong any more")
+	calm.say("from here on nothing goes wrong any more%s", map[calmness]string{calmLazy: "; everybody joins, players stay"}[calm.calm])
 	for range calmSteps {
 		m, more := calm.calmMove()
 		if !more {

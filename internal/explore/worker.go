@@ -21,7 +21,8 @@ type lifecycle struct {
 	// Lapsed: it has ended, and was not renewed since.
 	ownEnd time.Duration
 	lapsed bool
-	// suspect: it has, and Redis is the process that it was (rule R7).
+	// suspect: it was found missing then, on the Redis process that it was on
+	// (rule R7).
 	suspect bool
 	// changed: Redis has become another process, which we have not noticed.
 	changed bool
@@ -78,11 +79,14 @@ func (w *World) callbacks(i int) {
 	w.renew(i)
 	s := w.server(i)
 	s.begun = false
-	suspect := s.suspect
+	suspect := s.suspects()
 	s.recheck = true
 	for l := range s.lanes {
 		s.lanes[l].verified = true
 		s.lanes[l].suspected = s.lanes[l].suspected || suspect
+	}
+	if suspect {
+		s.makeStrict()
 	}
 	if s.resynced {
 		s.resynced = false
@@ -95,14 +99,29 @@ func (w *World) callbacks(i int) {
 	w.noteVerified(i)
 }
 
+// makeStrict: a resume that was asked for before the suspicion and is sent after
+// it is as suspect as one that is asked for now.
+func (s *server) makeStrict() {
+	queue := slices.Clone(s.lanes[redisLane].queue)
+	for k, action := range queue {
+		if resume, ok := action.(handoff.Resume); ok {
+			resume.Strict = true
+			queue[k] = resume
+		}
+	}
+	s.lanes[redisLane].queue = queue
+}
+
+// suspects is Lease.Suspect, asked right before a resume is sent.
+func (s *server) suspects() bool { return s.suspect || s.lapsed && !s.changed }
+
 // renew is Lease.Confirm: a lease that is missing is taken again, and the gate
 // shut before.
 func (w *World) renew(i int) {
 	s := w.server(i)
 	s.noticeBy, s.woken = 0, false
-	if w.redis.leases[i].incarnation == s.incarnation {
-		s.suspect = false // It never ended.
-	} else {
+	if w.redis.leases[i].incarnation != s.incarnation {
+		s.suspect = s.suspects()
 		w.say("  %s finds its lease missing and takes it again", w.id(i))
 		w.beginSettle(i)
 	}
@@ -239,6 +258,9 @@ func (w *World) archive() bool {
 func (s *server) maySweep() bool {
 	if !s.recheck && s.sweeps == sweepLook || !s.reaches() || !s.attached || s.lapsed || !s.replayDone() {
 		return false
+	}
+	if s.lanes[redisLane].ran {
+		return false // An answer that has come is there long before a sweep.
 	}
 	sum := s.state.Summary()
 	return s.sweeps == sweepAct || sum.Live && !sum.Leaving || !sum.Live && !sum.Busy

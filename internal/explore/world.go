@@ -15,7 +15,6 @@ const (
 	// noticeWithin is the longest time between two renewals of a lease.
 	noticeWithin = leaseTTL/3 + 100*time.Millisecond
 	safetyPoll   = 5 * time.Second
-	joinWait     = 30 * time.Second
 	// patience is how long a join may take when nothing is wrong any more: a
 	// lease has to end, two settle periods may have to pass, and a margin.
 	patience = leaseTTL + 2*settlePeriod + 4*time.Second
@@ -58,7 +57,7 @@ type World struct {
 
 	// calm: no faults any more, and whatever can go on does; since when, and
 	// how many servers have been asked whether a player still gets in.
-	calm      bool
+	calm      calmness
 	calmSince time.Duration
 	probes    int
 
@@ -76,11 +75,31 @@ type rules struct {
 	count    int
 	machines [maxServers]*lockstep.Machine
 	faults   faultSet
+	// wait is how long a join waits.
+	wait time.Duration
+	// haunted: a rollback may come although a worker believes in a session that
+	// was taken over.
+	haunted bool
 	// steal: sync.on_timeout is steal.
 	steal bool
 	// behind: the clock of Redis is behind, so fences rise by one.
 	behind bool
 }
+
+// calmness says how a course of events without further faults goes on.
+type calmness uint8
+
+const (
+	// notCalm: anything may happen.
+	notCalm calmness = iota
+	// calmEager: everything is mended and every player leaves at once, so that
+	// whoever waits gets in.
+	calmEager
+	// calmLazy: players stay as long as anything else can happen, whoever is not
+	// there joins, and what a worker has to notice by itself it notices as late
+	// as it may.
+	calmLazy
+)
 
 // budget is what may still happen.
 type budget struct {

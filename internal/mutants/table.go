@@ -48,7 +48,7 @@ var table = []Mutant{
 		}},
 	},
 	{
-		Name: "timeout-applies-old-data", Breaks: "L2, L4", Tool: Explore, Family: "handover",
+		Name: "timeout-applies-old-data", Breaks: "L2, L4", Tool: Explore, Family: "impatient",
 		Edits: []Edit{{
 			join, "	refusal := &handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: lastRetry}\n	if w := st.s.wait; w != nil {",
 			"	if w := st.s.wait; w != nil && w.known != nil {\n		st.s.session = &session{fence: w.holder.Fence, since: st.at}\n" +
@@ -136,9 +136,9 @@ var table = []Mutant{
 		}},
 	},
 	{
-		Name: "r6-no-second-fence", Breaks: "R6", Tool: Explore, Family: "behind",
+		Name: "r6-no-second-fence", Breaks: "R6", Tool: Explore, Family: "ghost-past",
 		Edits: []Edit{{
-			modelStores, "newest != nil && newest.Version.Fence > snapshot.Version.Fence {", "false {",
+			modelStores, "newest.Version.Fence > snapshot.Version.Fence {", "newest.Version.Fence < 0 {",
 		}},
 	},
 	{
@@ -146,9 +146,9 @@ var table = []Mutant{
 		Edits: []Edit{{store, "	if e.Conflict && o.as == handoff.AsCurrent {", "	if false {"}},
 	},
 	{
-		Name: "r7-no-suspects", Breaks: "R7, L4", Tool: Explore, Family: "freeze",
+		Name: "r7-no-suspects", Breaks: "R7, L6", Tool: Explore, Family: "ghost",
 		Edits: []Edit{
-			{modelRedis, "	strict := a.Strict || w.servers[i].suspect", "	strict := false"},
+			{modelRedis, "	strict := a.Strict || w.servers[i].suspects()", "	strict := false"},
 		},
 	},
 	{

@@ -83,7 +83,7 @@ func report(result explore.Result, asJSON bool, save string) error {
 		return nil
 	}
 	v := result.Violation
-	text := fmt.Sprintf("family %s\n%s\n\n%s\n", v.Family, v.Law, strings.Join(v.Trace, "\n"))
+	text := fmt.Sprintf("family %s\n%s\n\n%s", v.Family, v.Law, v.Text())
 	fmt.Print(text)
 	if save != "" {
 		if err := os.WriteFile(save, []byte(text), 0o644); err != nil {
