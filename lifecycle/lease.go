@@ -240,6 +240,11 @@ func (l *Lease) taken(current string) error {
 }
 
 func (l *Lease) granted(from time.Time) {
+	if l.wasSilent(from) {
+		// Before the gate may open: whoever could not renew meanwhile gets the
+		// time to take its lease again.
+		l.settle.Begin(CauseRedisSilent)
+	}
 	generation := l.generation()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,6 +254,24 @@ func (l *Lease) granted(from time.Time) {
 		l.log.Info("server lease is renewed again", "failed-for", time.Since(l.failing).Round(time.Millisecond))
 		l.failing = time.Time{}
 	}
+}
+
+// wasSilent reports whether renewals failed for so long that others' leases may
+// have ended although their owners live: they had been renewed at most a third
+// of a TTL before ours.
+func (l *Lease) wasSilent(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.failing.IsZero() && l.term != (term{}) && now.Sub(l.term.from) > l.ttl/2
+}
+
+// steadyAt is heldAt, and that Redis answers: while renewals fail, nobody's lease
+// tells whether its owner lives.
+func (l *Lease) steadyAt(now time.Time) (until time.Time, steady bool) {
+	until, held := l.heldAt(now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return until, held && l.failing.IsZero()
 }
 
 func (l *Lease) ended() error {

@@ -31,12 +31,18 @@ const (
 	CauseLeaseMissing Cause = "lease-missing"
 	// CauseLeaseForeign: our lease carries another incarnation.
 	CauseLeaseForeign Cause = "lease-foreign"
+	// CauseRedisSilent: Redis answered nothing for so long that leases may have
+	// ended whose owners are alive and could not renew them (rule R3).
+	CauseRedisSilent Cause = "redis-silent"
 )
 
 // SettleConfig configures a Settle.
 type SettleConfig struct {
 	// Period is sync.settle. Zero means DefaultSettle.
 	Period time.Duration
+	// Blind reports that Redis does not tell which server process it is, so that
+	// a lost connection may mean a restart. Nil means never.
+	Blind func() bool
 	// Logger and Metrics must not be nil.
 	Logger  hclog.Logger
 	Metrics *Metrics
@@ -49,6 +55,7 @@ type SettleConfig struct {
 // Execute, so that Begin may be called from a place that must not block.
 type Settle struct {
 	period  time.Duration
+	blind   func() bool
 	log     hclog.Logger
 	metrics *Metrics
 	// wake holds at most one call that Execute still owes the callbacks.
@@ -56,9 +63,11 @@ type Settle struct {
 	stop chan struct{}
 	once sync.Once
 
-	mu        sync.Mutex
-	until     time.Time
-	cause     Cause
+	mu    sync.Mutex
+	until time.Time
+	cause Cause
+	// lost: Redis may have lost its memory since the last round.
+	lost      bool
 	callbacks []func(Round)
 	// suspicion tells whether sessions are suspect, and what to call once all
 	// of them have been told; nil for never.
@@ -72,6 +81,8 @@ type Round struct {
 	// Suspect means that this worker's lease had ended while Redis stayed up:
 	// what Redis has forgotten of our sessions is lost (rule R7).
 	Suspect bool
+	// Lost means that Redis may have lost its memory since the round before.
+	Lost bool
 }
 
 // NewSettle returns a gate that is shut: the start of the worker begins the
@@ -80,8 +91,12 @@ func NewSettle(config SettleConfig) *Settle {
 	if config.Period <= 0 {
 		config.Period = DefaultSettle
 	}
+	if config.Blind == nil {
+		config.Blind = func() bool { return false }
+	}
 	s := &Settle{
 		period:  config.Period,
+		blind:   config.Blind,
 		log:     config.Logger,
 		metrics: config.Metrics,
 		wake:    make(chan struct{}, 1),
@@ -112,6 +127,7 @@ func (s *Settle) Begin(cause Cause) {
 		s.until = until
 	}
 	s.cause = cause
+	s.lost = s.lost || s.loses(cause)
 	s.mu.Unlock()
 
 	s.metrics.settles.WithLabelValues(string(cause)).Inc()
@@ -126,6 +142,18 @@ func (s *Settle) Begin(cause Cause) {
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// loses reports whether a cause is a sign that Redis lost its memory.
+func (s *Settle) loses(cause Cause) bool {
+	switch cause {
+	case CauseServerChanged, CauseLeaseMissing, CauseLeaseForeign:
+		return true
+	case CauseResync:
+		return s.blind()
+	default:
+		return false
 	}
 }
 
@@ -155,7 +183,8 @@ func (s *Settle) Interrupt(error) { s.once.Do(func() { close(s.stop) }) }
 func (s *Settle) callBack() {
 	s.mu.Lock()
 	callbacks, suspicion := slices.Clone(s.callbacks), s.suspicion
-	round := Round{Cause: s.cause}
+	round := Round{Cause: s.cause, Lost: s.lost}
+	s.lost = false
 	s.mu.Unlock()
 	passed := func() {}
 	if suspicion != nil {

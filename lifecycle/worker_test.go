@@ -93,7 +93,9 @@ func newWorker(t *testing.T, b *backend, wrap func(driver.Store) driver.Store) *
 		Game: w,
 	}, driver.Config{Logger: logger})
 	w.link = gamelink.New(w.driver, gamelink.Config{Adopter: w, Grace: b.grace, Logger: logger})
-	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
+	w.settle.OnBegin(func(round lifecycle.Round) {
+		w.driver.VerifyAll(handoff.Verify{Suspect: round.Suspect, Lost: round.Lost})
+	})
 	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
 	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{Checkouts: w.store, Players: w.driver, Database: w.archive, Codec: codec, Replayed: w.spool}, w.lease, w.link.FirstAttach(),
 		lifecycle.SweeperConfig{Server: lobby, Grace: b.grace, Logger: logger, Metrics: metrics})

@@ -55,7 +55,7 @@ func (p *player) event(verb string, a *args) (handoff.Event, error) {
 			}
 		}
 	case "verify":
-		return handoff.Verify{Suspect: a.has("suspect")}, nil
+		return handoff.Verify{Suspect: a.has("suspect"), Lost: a.has("lost")}, nil
 	default:
 		return p.newerEvent(verb, a)
 	}

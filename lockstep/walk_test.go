@@ -136,7 +136,7 @@ func (w *world) settleOwn(s *server) {
 	s.noticeBy = time.Time{}
 	s.settled = w.now.Add(settle)
 	w.redis.leases[s.id] = true
-	w.post(s, handoff.Verify{})
+	w.post(s, handoff.Verify{Lost: true})
 	calm := w.calm
 	w.calm = true
 	for len(s.lanes[0]) > 0 || len(s.answers) > 0 {

@@ -389,7 +389,9 @@ func (st *step) onVerify(e handoff.Verify) {
 	if st.s.wait != nil {
 		st.redisMayHaveForgotten()
 	}
-	st.doubtOwed()
+	if e.Lost || e.Suspect {
+		st.doubtOwed()
+	}
 	if e.Suspect && st.s.session != nil {
 		st.s.session = copied(st.s.session, func(s *session) { s.suspect = true })
 	}

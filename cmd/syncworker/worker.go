@@ -127,7 +127,7 @@ func (w *worker) open(o workerOptions) error {
 	}
 	metrics := lifecycle.NewMetrics(w.registry)
 	w.settle = lifecycle.NewSettle(lifecycle.SettleConfig{
-		Period: w.config.Sync.Settle, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
+		Period: w.config.Sync.Settle, Blind: func() bool { return !w.identity.Told() }, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	codec, err := w.openRedis(o, space)
 	if err != nil {
@@ -289,7 +289,9 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 		RestartWindow: w.config.Shutdown.RestartWindow, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
 	w.registerGauges()
-	w.settle.OnBegin(func(round lifecycle.Round) { w.driver.VerifyAll(round.Suspect) })
+	w.settle.OnBegin(func(round lifecycle.Round) {
+		w.driver.VerifyAll(handoff.Verify{Suspect: round.Suspect, Lost: round.Lost})
+	})
 	w.settle.OnBegin(func(lifecycle.Round) { w.sweeper.Recheck() })
 	w.watcher.OnResync(func() { w.settle.Begin(lifecycle.CauseResync) })
 	w.watcher.Listen(space.Petitions(w.owner.Server), w.petitioned)

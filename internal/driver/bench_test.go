@@ -146,7 +146,7 @@ func idleSessionBytes(t testing.TB, players int) float64 {
 			t.Fatalf("join: %v", err)
 		}
 	}
-	d.VerifyAll(false)
+	d.VerifyAll(handoff.Verify{})
 	if left := d.WaitQuiet(context.Background()); left != nil {
 		t.Fatalf("%d players are still busy", len(left))
 	}

@@ -102,15 +102,15 @@ func (d *Driver) EndAll(reason handoff.EndReason) {
 }
 
 // VerifyAll asks every live session to make sure that Redis still knows it
-// (rule R1); with suspect, what Redis has forgotten is lost (rule R7). It returns before that has happened; the pace is that of the redis
+// (rule R1). It returns before that has happened; the pace is that of the redis
 // lane. Every known player gets the event, because one whose grant is on its
 // way is about to be live.
-func (d *Driver) VerifyAll(suspect bool) {
-	if suspect {
+func (d *Driver) VerifyAll(verify handoff.Verify) {
+	if verify.Suspect {
 		d.suspicions.Add(1)
 	}
 	d.verifies.Add(1)
-	d.broadcast(handoff.Verify{Suspect: suspect})
+	d.broadcast(verify)
 }
 
 // broadcast queues the event for every known player.

@@ -69,7 +69,7 @@ func TestGrantAcrossAWholeSettlePeriod(t *testing.T) {
 		}), driver.Config{})
 		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
 			b.gate.settling.Store(true)
-			b.VerifyAll(false)
+			b.VerifyAll(handoff.Verify{})
 			<-time.After(3 * time.Second)
 			b.gate.settling.Store(false)
 			return nil

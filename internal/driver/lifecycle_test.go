@@ -194,7 +194,7 @@ func TestBroadcasts(t *testing.T) {
 		for n := range players {
 			mustJoin(t, b, n)
 		}
-		b.VerifyAll(false)
+		b.VerifyAll(handoff.Verify{})
 		b.End(sessionOf(1), handoff.EndOperator)
 		b.End(sessionOf(players+1), handoff.EndOperator)
 		synctest.Wait()
@@ -235,7 +235,7 @@ func TestClose(t *testing.T) {
 		go func() { quiet <- b.WaitQuiet(t.Context()) }()
 		<-quiet
 		b.Close()
-		b.VerifyAll(false)
+		b.VerifyAll(handoff.Verify{})
 		b.End(sessionOf(1), handoff.EndOperator)
 		b.watcher.tell(handoff.LookResync)
 		<-time.After(time.Hour)
@@ -318,7 +318,7 @@ func closeDuringEverything(t *testing.T, seed uint64) {
 		for range 50 {
 			<-time.After(rand.N(10 * time.Millisecond))
 			b.watcher.tell(handoff.LookResync)
-			b.VerifyAll(false)
+			b.VerifyAll(handoff.Verify{})
 			b.Summaries()
 			b.Petition(playerNumber(rand.IntN(20)), handoff.Petitioned{By: "lobby", Fence: 1})
 			b.Adopt(sessionOf(rand.IntN(20)), "p")

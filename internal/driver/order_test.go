@@ -90,7 +90,7 @@ func TestEventsKeepTheirOrder(t *testing.T) {
 		background(func() { _, _ = b.Quit(t.Context(), sessionOf(1), nil) })
 		background(func() { _ = b.Confirm(t.Context(), sessionOf(1), true, "1") })
 		b.watcher.tell(handoff.LookChanged)
-		b.VerifyAll(false)
+		b.VerifyAll(handoff.Verify{})
 		background(func() { _ = b.Confirm(t.Context(), sessionOf(1), true, "2") })
 		b.watcher.tell(handoff.LookResync)
 		b.watcher.tell(handoff.LookPoll)

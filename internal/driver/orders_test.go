@@ -221,12 +221,12 @@ func TestSuspicion(t *testing.T) {
 		storing, verified = false, nil
 
 		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
-			b.VerifyAll(true)
+			b.VerifyAll(handoff.Verify{Suspect: true})
 			return nil
 		}
 		mustJoin(t, b, 2)
 		synctest.Wait()
-		b.VerifyAll(false)
+		b.VerifyAll(handoff.Verify{})
 		synctest.Wait()
 		if got := fmt.Sprint(verified); got != "[true true false]" {
 			t.Errorf("got %s of player 2, want [true true false]", got)

@@ -195,6 +195,10 @@ type (
 		// up: others may have taken the sessions over, so what Redis has
 		// forgotten is lost (rule R7).
 		Suspect bool
+		// Lost means that Redis may have lost its memory, as another process
+		// answers or our own lease is gone. A connection that broke is no sign
+		// of that.
+		Lost bool
 	}
 )
 

@@ -185,6 +185,14 @@ func (i *Identity) OnGrantConnect(ctx context.Context, conn *redis.Conn) error {
 // who it is.
 func (i *Identity) Generation() uint64 { return i.generation.Load() }
 
+// Told reports whether Redis tells which server it is. Where it does not, every
+// new connection may be one to a server that was restarted.
+func (i *Identity) Told() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return !i.untold
+}
+
 // observe adopts a server and reports whether it took the place of another.
 // Connections wait for each other here, so that none is used on the new server
 // before Changed has returned.
