@@ -55,6 +55,8 @@ type RecoveryStore interface {
 	CheckIn(ctx context.Context, s *handoff.Snapshot, packed []byte) handoff.Written
 	Resume(ctx context.Context, player handoff.PlayerID, r handoff.Resume) handoff.Written
 	Expire(ctx context.Context, player handoff.PlayerID, version handoff.Version) error
+	// Unstored returns the packed data_update, nil when there is none.
+	Unstored(ctx context.Context, player handoff.PlayerID) (packed []byte, ttl time.Duration, err error)
 }
 
 // RecoveryArchive is the database.
@@ -87,6 +89,8 @@ type RecoveryPorts struct {
 
 // RecoveryConfig configures a Recovery.
 type RecoveryConfig struct {
+	// Settle is sync.settle. Zero means DefaultSettle.
+	Settle time.Duration
 	// Logger must not be nil.
 	Logger hclog.Logger
 	// Registerer takes the metrics. Nil means none.
@@ -120,6 +124,8 @@ type Recovery struct {
 	players map[handoff.PlayerID]*replay
 	order   []*replay
 
+	// hold is how long a session that was put back is held before it ends.
+	hold     time.Duration
 	pending  atomic.Int64
 	outcomes *prometheus.CounterVec
 
@@ -153,16 +159,21 @@ type replayed struct {
 	lost bool
 	// gone means that the entry is done with.
 	gone bool
+	// heldUntil is when its session may end at the earliest.
+	heldUntil time.Time
 }
 
 // NewRecovery takes over what the spool held when it was opened, in the order
 // of spool.Load: each player's entries together, oldest version first. Done and
 // Wait are right from then on.
 func NewRecovery(records []handoff.SpoolRecord, ports RecoveryPorts, config RecoveryConfig) *Recovery {
+	if config.Settle <= 0 {
+		config.Settle = DefaultSettle
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := promauto.With(config.Registerer)
 	r := &Recovery{
-		ports: ports, log: config.Logger, players: make(map[handoff.PlayerID]*replay), stop: ctx, cancel: cancel,
+		ports: ports, log: config.Logger, hold: config.Settle, players: make(map[handoff.PlayerID]*replay), stop: ctx, cancel: cancel,
 		outcomes: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "syncworker_lifecycle_replayed_total",
 			Help: "Snapshots of an earlier run that were replayed from the local spool, by outcome.",

@@ -289,6 +289,10 @@ func (v *verdict) Expire(context.Context, handoff.PlayerID, handoff.Version) err
 	return errInjected
 }
 
+func (v *verdict) Unstored(context.Context, handoff.PlayerID) (packed []byte, ttl time.Duration, err error) {
+	return nil, 0, nil
+}
+
 // TestReplayIntoSQLite: the roles of the real database, each of them stored by a
 // run before and found again, whatever Redis says now.
 func TestReplayIntoSQLite(t *testing.T) {

@@ -10,8 +10,11 @@ import (
 	"github.com/syncworker/syncworker/internal/handoff"
 )
 
-// errUnsettled is why a session cannot be resumed at the moment.
-var errUnsettled = errors.New("the settle period is not over")
+// Why a session cannot be resumed, or ended, at the moment.
+var (
+	errUnsettled = errors.New("the settle period is not over")
+	errHeld      = errors.New("the player is held until a later session has had the time to report")
+)
 
 // judge sends a player's entries through the fence in Redis, oldest first. It
 // returns nil when Redis has answered for all of them.
@@ -70,6 +73,9 @@ func (p *replay) outdate(i int) {
 // is not known yet.
 func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapshot, packed []byte, last bool) error {
 	endsSession := entry.Final && last
+	if endsSession && time.Now().Before(entry.heldUntil) {
+		return errHeld
+	}
 	for range 2 { // The second round is for a session that was resumed.
 		written := r.write(snapshot, packed, endsSession)
 		switch written.Outcome {
@@ -83,19 +89,20 @@ func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapsh
 			entry.settle(handoff.AsHistory)
 			return nil
 		case handoff.WriteForgotten:
-			if entry.Accepted {
+			taken, err := r.taken(entry)
+			switch {
+			case err != nil:
+				return err
+			case taken:
+				entry.settle(entry.As)
+				return nil
+			case entry.Accepted:
 				entry.lost = true
 				return nil
 			}
-			as, err := r.resume(entry)
-			if err != nil {
+			if decided, err := r.putBack(p, entry, endsSession); decided || err != nil {
 				return err
 			}
-			if as != 0 {
-				entry.settle(as)
-				return nil
-			}
-			p.restored = p.restored || !endsSession
 		default:
 			if errors.Is(written.Err, handoff.ErrTooLarge) {
 				return r.reject(entry, written.Err)
@@ -104,6 +111,42 @@ func (r *Recovery) judgeOne(p *replay, entry *replayed, snapshot *handoff.Snapsh
 		}
 	}
 	return errMoved
+}
+
+// taken reports whether Redis has this very version: then it took it before the
+// session ended, and the checkout is not forgotten but given back.
+func (r *Recovery) taken(entry *replayed) (bool, error) {
+	ctx, cancel := context.WithTimeout(r.stop, recoveryCall)
+	defer cancel()
+	packed, _, err := r.ports.Store.Unstored(ctx, entry.Player)
+	if err != nil {
+		return false, errors.Join(errNoAnswer, err)
+	}
+	if packed == nil {
+		return false, nil
+	}
+	there, err := r.ports.Meta(packed)
+	return err == nil && there.Version == entry.Version, nil //nolint:nilerr // What is damaged is not this version.
+}
+
+// putBack resumes a session that Redis forgot, or decides about its snapshot when
+// there is nothing to resume. A session that ends is not ended at once: its final
+// save may have been taken before, and somebody granted after it, before Redis
+// forgot both. That one has a settle period to put its higher fence back.
+func (r *Recovery) putBack(p *replay, entry *replayed, endsSession bool) (decided bool, err error) {
+	as, err := r.resume(entry)
+	switch {
+	case err != nil:
+		return false, err
+	case as != 0:
+		entry.settle(as)
+		return true, nil
+	case endsSession && entry.heldUntil.IsZero():
+		entry.heldUntil = time.Now().Add(r.hold)
+		return false, errHeld
+	}
+	p.restored = p.restored || !endsSession
+	return false, nil
 }
 
 // settle notes the role that Redis decided on. What it had accepted before keeps

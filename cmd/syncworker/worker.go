@@ -241,7 +241,7 @@ func (w *worker) openSpool() error {
 	w.recovery = lifecycle.NewRecovery(left, lifecycle.RecoveryPorts{
 		Spool: opened, Store: w.store, Archive: w.breaker, Gate: w.gate, Meta: snapshotMeta,
 		Recheck: func() { w.sweeper.Recheck() },
-	}, lifecycle.RecoveryConfig{Logger: w.logger.Named("lifecycle"), Registerer: w.registry})
+	}, lifecycle.RecoveryConfig{Settle: w.config.Sync.Settle, Logger: w.logger.Named("lifecycle"), Registerer: w.registry})
 	return nil
 }
 
