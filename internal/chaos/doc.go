@@ -33,6 +33,8 @@
 // happens: no session is called lost on a server whose game and worker nothing
 // was done to.
 //
+// Answers. A worker that lives answers every call, if only with a refusal.
+//
 // Tokens. Every player starts with some tokens. They change hands in trades
 // between two players on one game server. In the end each token is held by
 // exactly one player.

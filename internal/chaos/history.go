@@ -58,6 +58,9 @@ const (
 	Unknown Outcome = "unknown"
 )
 
+// HungUp is the reason of calls that the game itself broke off.
+const HungUp = "HUNG_UP"
+
 // Version is a snapshot's place among those of one player.
 type Version struct {
 	Fence    int64  `json:"fence"`
@@ -121,6 +124,8 @@ type Entry struct {
 	Waited time.Duration `json:"waited,omitempty"`
 	// Final marks the joins after the last fault.
 	Final bool `json:"final,omitempty"`
+	// Resumed is how many sessions an Attach was told to go on with.
+	Resumed int `json:"resumed,omitempty"`
 	// Sides are the two sides of a trade.
 	Sides []Side `json:"sides,omitempty"`
 	// Text is for readers.

@@ -19,6 +19,7 @@ func Judge(history []Entry, players, tokens int) Verdict {
 		v.judgeRegister(x, l)
 	}
 	v.judgeLosses(history, x)
+	v.judgeAnswers(history)
 	v.judgeTokens(x, players, tokens)
 	v.sort()
 	return *v
@@ -61,7 +62,13 @@ func (v *Verdict) count(history []Entry, x *index) {
 			v.Trades++
 		case KindBroken:
 			v.add(Broken, e.Player, e.Start, []int{e.N}, "%s", e.Text)
-		case KindJoin, KindConfirm, KindSave, KindQuit, KindAttach, KindEnd, KindNote:
+		case KindAttach:
+			v.Resumed += e.Resumed
+		case KindSave, KindQuit:
+			if e.Outcome == Provisional {
+				v.Spooled++
+			}
+		case KindJoin, KindConfirm, KindEnd, KindNote:
 		}
 	}
 	for _, l := range x.lives {

@@ -72,6 +72,24 @@ func (v *Verdict) judgeLosses(history []Entry, x *index) {
 	}
 }
 
+// longest is a time after which every call must have been answered, one way or
+// the other: games wait longer than that.
+const longest = 5 * time.Second
+
+// judgeAnswers wants an answer to every call to a worker that lives (law L7).
+func (v *Verdict) judgeAnswers(history []Entry) {
+	known := causes(history)
+	for _, e := range history {
+		if e.Outcome != Unknown || e.Reason == HungUp || e.End-e.Start < longest || slices.ContainsFunc(known, func(c cause) bool {
+			return (c.server == "" || c.server == e.Server) && c.begin <= e.End && e.Start <= c.end
+		}) {
+			continue
+		}
+		v.add(Broken, e.Player, e.End, []int{e.N}, "%s gave no answer to a %s within %v, though nothing was done to it",
+			e.Server, e.Kind, (e.End - e.Start).Round(time.Millisecond))
+	}
+}
+
 // unsaved reports whether a session began with nothing and nothing of it was
 // answered CURRENT: such a player is new to whoever comes, once Redis has
 // forgotten the session.

@@ -106,3 +106,22 @@ func TestJudgeSoFar(t *testing.T) {
 		t.Errorf("got %v", v.Violations)
 	}
 }
+
+// Every call is answered, by a worker to which nothing was done.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	silent := func(before ...chaos.Entry) *story {
+		s := &story{}
+		for _, e := range before {
+			s.add(e)
+		}
+		s.add(chaos.Entry{
+			Kind: chaos.KindJoin, Player: 1, Server: "a", Outcome: chaos.Unknown, Start: 10 * time.Second, End: 20 * time.Second,
+		})
+		s.joinNew(1, "a", 1).Final = true
+		return s
+	}
+	silent().refused(t, chaos.Broken, "gave no answer to a join")
+	silent(broken(chaos.KindFault, "freeze", "a", 11*time.Second, 12*time.Second)).accepted(t, 1)
+	silent(broken(chaos.KindFault, "freeze", "b", 11*time.Second, 12*time.Second)).refused(t, chaos.Broken, "gave no answer")
+}

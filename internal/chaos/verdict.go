@@ -48,6 +48,8 @@ type Verdict struct {
 	Handoffs  int           `json:"handoffs"`
 	Saves     int           `json:"saves_current"`
 	Faults    int           `json:"faults"`
+	Resumed   int           `json:"sessions_resumed"`
+	Spooled   int           `json:"saves_provisional"`
 	Trades    int           `json:"trades"`
 	Tokens    int           `json:"tokens"`
 	LeftOut   int           `json:"tokens_left_out"`

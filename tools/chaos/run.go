@@ -95,8 +95,8 @@ func report(o options, verdict chaos.Verdict) int {
 		}
 		fmt.Println(violation)
 	}
-	fmt.Printf("%d joins, %d saves and quits answered CURRENT, %d trades, %d of %d tokens left out because a crash broke their trade\n",
-		verdict.Joins, verdict.Saves, verdict.Trades, verdict.LeftOut, verdict.Tokens)
+	fmt.Printf("%d joins, %d saves and quits CURRENT and %d PROVISIONAL, %d sessions resumed, %d trades, %d of %d tokens left out because a crash broke their trade\n",
+		verdict.Joins, verdict.Saves, verdict.Spooled, verdict.Resumed, verdict.Trades, verdict.LeftOut, verdict.Tokens)
 	if verdict.OK() {
 		return 0
 	}

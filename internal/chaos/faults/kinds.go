@@ -79,7 +79,11 @@ func (a *act) lasts(least, more time.Duration) time.Duration {
 
 func (a *act) kill() (string, error) {
 	a.worker().Kill()
-	down := a.lasts(0, 6*time.Second)
+	most := 6 * time.Second
+	if a.dice(2) == 0 {
+		most = 300 * time.Millisecond // as a supervisor would
+	}
+	down := a.lasts(0, most)
 	return fmt.Sprintf("down for %v", down), a.worker().Start()
 }
 

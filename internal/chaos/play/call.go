@@ -45,6 +45,9 @@ func (b *boot) call(ctx context.Context, e chaos.Entry, within time.Duration, do
 		a.outcome = e.Outcome
 	} else {
 		a = explain(err)
+		if a.outcome == chaos.Unknown && errors.Is(ctx.Err(), context.Canceled) {
+			a.reason = chaos.HungUp
+		}
 		e.Outcome, e.Reason, e.Text = a.outcome, a.reason, err.Error()
 	}
 	b.game.world.recorder.Add(e)

@@ -131,7 +131,7 @@ func (b *boot) attach() bool {
 	}
 	first := link.Msg().GetAttached()
 	b.game.world.recorder.Add(chaos.Entry{
-		Kind: chaos.KindAttach, Start: start, Server: b.game.id, Boot: b.id, Outcome: chaos.OK,
+		Kind: chaos.KindAttach, Start: start, Server: b.game.id, Boot: b.id, Outcome: chaos.OK, Resumed: len(first.GetResumed()),
 		Text: fmt.Sprintf("named %d sessions: %d resumed, lost %q", len(resume), len(first.GetResumed()), first.GetLost()),
 	})
 	for _, session := range first.GetLost() {
