@@ -78,7 +78,10 @@ func TestReplayWaitsForSettle(t *testing.T) {
 func TestReplayWithoutDatabase(t *testing.T) {
 	bubble(t, func(t *testing.T, b *backend) {
 		s := newSalvage(t, b)
-		id, lostID, unknownID := player(1), player(2), player(3)
+		id, lostID, unknownID, goneID := player(1), player(2), player(3), player(4)
+		gone := snapshotOf(goneID, claim(t, s.here, goneID), 1)
+		s.here.CheckIn(t.Context(), gone, s.pack(gone))
+		s.keep(gone, accepted)
 		snapshot := snapshotOf(id, claim(t, s.here, id), 1)
 		lost, unknown := snapshotOf(lostID, 100, 1), snapshotOf(unknownID, 100, 1)
 		s.keep(snapshot, final)
@@ -87,21 +90,22 @@ func TestReplayWithoutDatabase(t *testing.T) {
 		s.ledger.fail(errInjected)
 		s.start()
 		s.wantFree(id)
+		s.wantFree(goneID) // The player quit while the database was away: Redis has it all.
 		s.wantRedis(id, "", snapshot.Version)
 		s.wantWaiting(lostID)
 		s.wantWaiting(unknownID)
-		if got := s.recovery.Pending(); got != 3 {
-			t.Errorf("Pending() = %d, want 3", got)
+		if got := s.recovery.Pending(); got != 4 {
+			t.Errorf("Pending() = %d, want 4", got)
 		}
 		records, _ := s.spool.Load()
-		if len(records) != 3 || records[0].Player != id || !records[0].Accepted {
+		if len(records) != 4 || records[0].Player != id || !records[0].Accepted {
 			t.Errorf("spool: %+v, want it to say that redis has taken the first", records)
 		}
 		s.ledger.fail(nil)
 		s.wantFree(lostID)
 		s.wantFree(unknownID)
 		s.wantFinished()
-		for _, one := range []*handoff.Snapshot{snapshot, lost, unknown} {
+		for _, one := range []*handoff.Snapshot{snapshot, lost, unknown, gone} {
 			s.wantRow(one, handoff.AsCurrent)
 		}
 		s.stop()

@@ -71,6 +71,14 @@ func replayCases() []replayCase {
 			s.here.CheckIn(s.t.Context(), snapshot, s.pack(snapshot))
 			claim(s.t, s.other, id)
 		}, as: handoff.AsCurrent, holder: "arena", update: true},
+		{name: "AcceptedThenQuit", change: []func(*handoff.SpoolEntry){accepted}, before: func(s *salvage, id handoff.PlayerID, fence handoff.Fence) {
+			snapshot := snapshotOf(id, fence, 2)
+			s.here.CheckIn(s.t.Context(), snapshot, s.pack(snapshot))
+		}, as: handoff.AsCurrent, update: true},
+		{name: "SavedThenQuit", before: func(s *salvage, id handoff.PlayerID, fence handoff.Fence) {
+			snapshot := snapshotOf(id, fence, 2)
+			s.here.CheckIn(s.t.Context(), snapshot, s.pack(snapshot))
+		}, as: handoff.AsCurrent, update: true},
 		{name: "AcceptedForgotten", change: []func(*handoff.SpoolEntry){accepted}, before: func(s *salvage, _ handoff.PlayerID, _ handoff.Fence) {
 			s.forget()
 		}, as: handoff.AsCurrent},
