@@ -23,12 +23,14 @@ func (w *World) calmMove() (Move, bool) {
 	if w.db != dbUp {
 		return Move{Kind: moveDBUp}, true
 	}
-	for i := range w.count() {
+	for k := range w.count() {
+		i := w.turn(k)
 		if kind, arg, ok := w.calmServer(i); ok {
 			return Move{kind, uint8(i), arg}, true
 		}
 	}
-	for i := range w.count() {
+	for k := range w.count() {
+		i := w.turn(k)
 		if kind, ok := w.calmGame(i); ok {
 			return Move{Kind: kind, Server: uint8(i)}, true
 		}
@@ -50,6 +52,14 @@ func (w *World) calmMove() (Move, bool) {
 		return w.lastQuit()
 	}
 	return Move{}, false
+}
+
+// turn is whose turn it is: the lazy course begins with those who wait.
+func (w *World) turn(k int) int {
+	if w.calm == calmLazy {
+		return w.count() - 1 - k
+	}
+	return k
 }
 
 func (w *World) calmServer(i int) (kind moveKind, arg uint8, ok bool) {

@@ -8,9 +8,9 @@ import (
 
 // TestExplore looks at a small part of what `make explore` looks at.
 func TestExplore(t *testing.T) {
-	states := 60_000
+	states := 30_000
 	if testing.Short() {
-		states = 15_000
+		states = 10_000
 	}
 	result, err := explore.Run(explore.Options{States: states, Faults: -1})
 	if err != nil {

@@ -164,6 +164,10 @@ func families() []*family {
 			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 0}, setup: knownPlaying,
 		},
 		{
+			name: "slow-to-verify", about: "plays on a; redis is emptied, and verifications fail", weight: 1, servers: 2,
+			faults: faultFlush | faultFail, left: budget{faults: 3}, joins: [3]int8{0, 1}, setup: knownPlaying,
+		},
+		{
 			name: "login", about: "nobody has the player, who has a past; redis is emptied", weight: 3, servers: 2,
 			faults: faultFlush | faultFail | faultLose | faultStore,
 			left:   budget{faults: 2, delays: 2, odd: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 0}, setup: known,

@@ -123,16 +123,15 @@ func (w *World) excused(i int) bool {
 }
 
 // noteGrant is called before a grant raises the fence.
-func (w *World) noteGrant(i int, a handoff.Claim, over bool) {
+func (w *World) noteGrant(i int, over bool) {
 	holder := indexOf(w.redis.checkout)
 	legal := over && (w.truth.saw[i] || w.rules.steal)
-	known := w.redis.update != nil || len(w.rows) > 0
 	for j := range w.count() {
 		if j == i {
 			continue
 		}
 		unreachable := w.truth.doubt[j] && (w.servers[j].life != lifeUp || w.servers[j].cut)
-		if legal && j == holder || unreachable || a.AllowUnknown && !known {
+		if legal && j == holder || unreachable {
 			w.truth.fenced[j] = -1 // Set to the new fence by granted.
 		}
 	}

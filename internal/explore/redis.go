@@ -87,7 +87,7 @@ func (w *World) grant(i int, a handoff.Claim, over bool) handoff.Event {
 		w.clock++
 		now = handoff.Fence(w.clock * 10)
 	}
-	w.noteGrant(i, a, over)
+	w.noteGrant(i, over)
 	r.fence = max(now, r.fence+1, r.updateFence()+1, a.Floor+1)
 	w.granted(i)
 	w.setCheckout(w.id(i))

@@ -79,18 +79,18 @@ var table = []Mutant{
 		},
 	},
 	{
-		Name: "r2-no-lease-check", Breaks: "R2", Tool: Explore, Family: "emptied",
+		Name: "r2-no-lease-check", Breaks: "R2", Tool: Explore, Family: "new",
 		Edits: []Edit{{
 			join, "	st.do(handoff.CheckLease{Attempt: st.s.wait.attempt})\n}\n\nfunc (st *step) onLeaseChecked",
 			"	st.onLeaseChecked(handoff.LeaseChecked{Attempt: st.s.wait.attempt, Present: true})\n}\n\nfunc (st *step) onLeaseChecked",
 		}},
 	},
 	{
-		Name: "r2-no-wait-for-a-known-player", Breaks: "R2", Tool: Explore, Family: "emptied",
+		Name: "r2-no-wait-for-a-known-player", Breaks: "R2", Tool: Explore, Family: "slow-to-verify",
 		Edits: []Edit{{join, "	case w.read.err == nil && st.at.Before(", "	case false && st.at.Before("}},
 	},
 	{
-		Name: "r2-no-second-look", Breaks: "R2", Tool: Explore, Family: "login",
+		Name: "r2-no-second-look", Breaks: "R2", Tool: Explore, Family: "new",
 		Edits: []Edit{{
 			join, "w.again, w.enlisted, w.leaseSeen, w.allowing = attempt, false, true, false, true",
 			"w.again, w.enlisted, w.leaseSeen, w.allowing = attempt, false, true, false, false",
@@ -104,11 +104,8 @@ var table = []Mutant{
 		}},
 	},
 	{
-		Name: "r3-take-over-while-settling", Breaks: "R3, L4", Tool: Explore, Family: "away",
-		Edits: []Edit{{
-			modelApply, "	if isClaim && !l.gated {",
-			"	if isClaim && !l.gated && claim.Over.Server == \"\" {",
-		}},
+		Name: "r3-no-gate-after-an-outage", Breaks: "R3, L4", Tool: Explore, Family: "away",
+		Edits: []Edit{{modelWorker, "	if w.now < s.settled {", "	if false {"}},
 	},
 	{
 		Name: "take-over-from-the-living", Breaks: "L4", Tool: Explore, Family: "handover",
