@@ -21,7 +21,12 @@ func TestShortRun(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"-faults", "made-up"}, {"-players", "1"}, {"-servers", "1"}, {"-duration", "0s"}, {"word"}, {"-mutant", "made-up"},
+		{"-faults", "made-up"},
+		{"-players", "1"},
+		{"-servers", "1"},
+		{"-duration", "0s"},
+		{"word"},
+		{"-mutant", "made-up"},
 		{"-judge", os.DevNull + "/missing"},
 	} {
 		if _, err := run(t.Context(), args); err == nil {
