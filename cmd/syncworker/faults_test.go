@@ -160,19 +160,40 @@ const (
 )
 
 // wantLost waits until the game is told that a session is lost, and to whom.
-func (s *testServer) wantLost(session, newHolder string) {
+func (s *testServer) wantLost(session string, to *testServer) {
 	s.t.Helper()
 	told := s.tells(func(told *v1.AttachResponse) bool { return told.GetSessionLost().GetSessionId() == session }).GetSessionLost()
-	if told.GetReason() != v1.ErrorReason_ERROR_REASON_SESSION_LOST || told.GetNewHolder() != newHolder {
-		s.t.Errorf("the game of %s was told %v, want the new holder %q", s.id, told, newHolder)
+	if told.GetReason() != v1.ErrorReason_ERROR_REASON_SESSION_LOST || told.GetNewHolder() != to.id {
+		s.t.Errorf("the game of %s was told %v, want the new holder %q", s.id, told, to.id)
 	}
 }
 
-// refusesLost wants a save to be refused because the session is lost.
-func (s *testServer) refusesLost(session, value string) {
+// lostAll waits until the game is told that all these sessions are lost.
+func (s *testServer) lostAll(sessions ...string) {
 	s.t.Helper()
-	_, err := s.save(session, capturing(value))
-	wantRefused(s.t, err, connect.CodeFailedPrecondition, v1.ErrorReason_ERROR_REASON_SESSION_LOST)
+	told := map[string]bool{}
+	for len(told) < len(sessions) {
+		event := s.tells(func(told *v1.AttachResponse) bool { return told.GetSessionLost() != nil })
+		told[event.GetSessionLost().GetSessionId()] = true
+	}
+	for _, session := range sessions {
+		if !told[session] {
+			s.t.Errorf("the game of %s was told that %v are lost, and not that %s is", s.id, told, session)
+		}
+	}
+}
+
+// codeLost goes with SESSION_LOST.
+const codeLost = connect.CodeFailedPrecondition
+
+// lateSave is what is saved after a session was lost.
+const lateSave = "of the lost session"
+
+// refusesLost wants a save to be refused because the session is lost.
+func (s *testServer) refusesLost(session string) {
+	s.t.Helper()
+	_, err := s.save(session, capturing(lateSave))
+	wantRefused(s.t, err, codeLost, v1.ErrorReason_ERROR_REASON_SESSION_LOST)
 }
 
 // joinInTime joins as a game does that repeats what may be repeated.
@@ -197,5 +218,22 @@ func wantInventory(t *testing.T, joined *v1.JoinResponse, value string) {
 	t.Helper()
 	if got := string(joined.GetSnapshot().GetData()["inventory"]); got != value {
 		t.Fatalf("got %q from %v, want %q", got, joined.GetSource(), value)
+	}
+}
+
+// leaves quits as a game does that repeats what may be repeated. Every answer is
+// final; which one it is depends on whether Redis may have lost the save again.
+func (s *testServer) leaves(session, value string) {
+	s.t.Helper()
+	if err := s.quitInTime(session, value); err != nil {
+		s.t.Fatalf("quit %s: %v", s.id, err)
+	}
+}
+
+// stillWaits wants a join to wait, or to be looking whether it still has to.
+func (s *testServer) stillWaits(player handoff.PlayerID) {
+	s.t.Helper()
+	if phase := s.phase(player); phase != "waiting" && phase != "claiming" {
+		s.t.Errorf("the player is %q on %s, want a join that waits", phase, s.id)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,13 +32,18 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	cleanUps = append(cleanUps, func() { _ = os.RemoveAll(folder) })
 	path := filepath.Join(folder, "syncworker")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
+	return path, buildProgram(path)
+})
+
+// buildProgram builds the program, with further arguments to go build.
+func buildProgram(path string, args ...string) error {
+	build := exec.Command("go", slices.Concat([]string{"build", "-buildvcs=false", "-o", path}, args, []string{"."})...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, text)
+		return fmt.Errorf("build the program: %w\n%s", err, text)
 	}
-	return path, nil
-})
+	return nil
+}
 
 // command is the program with arguments, in an environment that configures
 // nothing.
@@ -83,6 +89,16 @@ type process struct {
 // launch starts a worker as a process and returns at once.
 func (n *network) launch(id string) *process {
 	n.t.Helper()
+	path, err := program()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.launchProgram(path, id)
+}
+
+// launchProgram is launch with another file of the program.
+func (n *network) launchProgram(path, id string) *process {
+	n.t.Helper()
 	settings := n.config(id)
 	if err := settings.Validate(); err != nil {
 		n.t.Fatal(err)
@@ -94,6 +110,7 @@ func (n *network) launch(id string) *process {
 		gone:       make(chan struct{}),
 	}
 	p.cmd = command(n.t, "run", "-config", p.file)
+	p.cmd.Path, p.cmd.Args[0] = path, path
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -216,8 +233,13 @@ func (p *process) kill() {
 // stop sends the signal that operators stop a worker with.
 func (p *process) stop() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatalf("send SIGTERM to %s: %v", p.id, err)
+	p.signal(syscall.SIGTERM)
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("send %v to %s: %v", s, p.id, err)
 	}
 }
 

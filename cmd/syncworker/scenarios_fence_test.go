@@ -37,16 +37,14 @@ func playCutOff(t *testing.T, n *network) {
 	}
 	b.mustSave(joined.SessionId, "second")
 	cable.mend()
-	a.wantLost(lost, "b")
-	a.refusesLost(lost, "of the lost session")
-	n.wantConflict(a, taken, "of the lost session")
+	a.wantLost(lost, b)
+	a.refusesLost(lost)
+	n.wantConflict(a, taken, lateSave)
 	b.mustQuit(joined.SessionId, "third")
 	wantData(t, a.enter(taken), v1.Source_SOURCE_UPDATE, "third")
 	// Nobody had asked for the other one.
 	answers = b.waiting(kept)
-	if left, err := a.quitInTime(lives, "last"); err != nil || left.State != current {
-		t.Fatalf("the session that nobody took over: quit got %v, %v", left, err)
-	}
+	a.leaves(lives, "last")
 	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "last")
 }
 
@@ -70,18 +68,9 @@ func playCutOffAndEmptied(t *testing.T, n *network) {
 		t.Fatal(err)
 	}
 	cable.mend()
-	told := map[string]bool{}
-	for len(told) < 2 {
-		told[a.tells(func(told *v1.AttachResponse) bool { return told.GetSessionLost() != nil }).GetSessionLost().GetSessionId()] = true
-	}
-	if !told[lost] || !told[lostToo] {
-		t.Errorf("the game of a was told that %v are lost, want %s and %s", told, lost, lostToo)
-	}
-	a.refusesLost(lost, "of the lost session")
-	left, err := b.quitInTime(joined.SessionId, "second")
-	if err != nil || left.State != current {
-		t.Fatalf("the session that took over: quit got %v, %v", left, err)
-	}
+	a.lostAll(lost, lostToo)
+	a.refusesLost(lost)
+	b.leaves(joined.SessionId, "second")
 	wantInventory(t, a.joinInTime(taken), "second")
 	wantInventory(t, b.joinInTime(alone), "alone")
 }
@@ -109,9 +98,9 @@ func playSteal(t *testing.T, n *network) {
 	if joined.HandedOverBy != "a" {
 		t.Errorf("handed over by %q", joined.HandedOverBy)
 	}
-	a.wantLost(session, "b")
-	a.refusesLost(session, "of the lost session")
-	n.wantConflict(a, player, "of the lost session")
+	a.wantLost(session, b)
+	a.refusesLost(session)
+	n.wantConflict(a, player, lateSave)
 	if log := b.log.String(); strings.Count(log, "kind=stolen") != 1 || strings.Contains(log, "kind=taken-over") {
 		t.Errorf("b did not log one theft:\n%s", log)
 	}
@@ -134,13 +123,13 @@ func playRestartInPlace(t *testing.T, n *network) {
 	}
 	answers := b.waiting(waitedFor)
 	next := n.restartInPlace(a, sessions)
-	if phase := b.phase(waitedFor); phase != "waiting" {
-		t.Errorf("the player is %q on b after the restart", phase)
+	b.stillWaits(waitedFor)
+	if _, err := next.save(sessions[0], capturing("after")); err != nil {
+		t.Fatal(err)
 	}
-	next.mustSave(sessions[0], "after")
-	next.mustQuit(sessions[0], "last")
+	next.leaves(sessions[0], "last")
 	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "last")
-	next.mustQuit(sessions[1], "last")
+	next.leaves(sessions[1], "last")
 	joined := b.enter(other)
 	wantData(t, joined, v1.Source_SOURCE_UPDATE, "last")
 	if hat := string(joined.GetSnapshot().GetData()["hat"]); hat != "red" {

@@ -144,10 +144,12 @@ func playSpoolFull(t *testing.T, n *network) {
 	n.redis.up()
 	a.emptied()
 	a.eventually("the session goes on", func() bool { return a.phase(playerNumber(2)) == "present" })
-	a.mustSave(sessions[2], "after")
-	a.mustQuit(sessions[2], "final")
+	if _, err := a.save(sessions[2], capturing("after")); err != nil {
+		t.Fatal(err)
+	}
+	a.leaves(sessions[2], "final")
 	wantInventory(t, b.joinInTime(playerNumber(2)), "final")
-	a.mustQuit(sessions[0], "final")
+	a.leaves(sessions[0], "final")
 	joined := b.joinInTime(playerNumber(0))
 	if got := len(joined.GetSnapshot().GetData()["chest"]); got != largeSize {
 		t.Errorf("the save on disk came back with %d bytes, want %d", got, largeSize)

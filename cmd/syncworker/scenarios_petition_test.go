@@ -57,9 +57,7 @@ func playPetition(t *testing.T, n *network) {
 	if asked.GetSessionId() != session || asked.GetByServer() != "b" || asked.GetPlayerId() != player.String() {
 		t.Errorf("the game was asked %v", asked)
 	}
-	if phase := b.phase(player); phase != "waiting" {
-		t.Errorf("the player is %q on b before the quit", phase)
-	}
+	b.stillWaits(player)
 	a.mustQuit(session, "sword")
 	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "sword")
 }

@@ -30,7 +30,7 @@ func playStuckDatabase(t *testing.T, n *network) {
 	a.eventually("the save waits for the database", func() bool { return a.session(stuck).GetUnstored() == 1 })
 	left := make(chan error, 1)
 	go func() {
-		_, err := a.quitInTime(otherSession, "sword")
+		err := a.quitInTime(otherSession, "sword")
 		left <- err
 	}()
 	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "sword")
@@ -86,7 +86,7 @@ func TestStuckPlayer(t *testing.T) {
 	default:
 	}
 	close(released)
-	if _, err := a.quitInTime(session, "sword"); err != nil {
+	if err := a.quitInTime(session, "sword"); err != nil {
 		t.Errorf("the stuck quit got %v", err)
 	}
 	wantData(t, b.enter(stuck), v1.Source_SOURCE_UPDATE, "sword")

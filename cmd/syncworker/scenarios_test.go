@@ -172,7 +172,7 @@ func playEventsCut(t *testing.T, n *network) {
 		if round == 2 {
 			cuts.Go(n.redis.cutEvents) // in the same moment
 		}
-		a.mustQuit(session, strconv.Itoa(round))
+		a.leaves(session, strconv.Itoa(round))
 		if round == 3 {
 			n.redis.cutEvents() // right after
 		}

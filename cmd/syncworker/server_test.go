@@ -215,19 +215,19 @@ func (s *testServer) mustQuit(session, value string) *v1.QuitResponse {
 
 // quitInTime sends the final save as a game does that repeats it until the
 // worker can answer.
-func (s *testServer) quitInTime(session, value string) (*v1.QuitResponse, error) {
+func (s *testServer) quitInTime(session, value string) error {
 	limit := time.After(patience)
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	for {
-		left, err := s.quit(session, capturing(value))
+		_, err := s.quit(session, capturing(value))
 		if connect.CodeOf(err) != connect.CodeUnavailable {
-			return left, err
+			return err
 		}
 		select {
 		case <-again.C:
 		case <-limit:
-			return nil, err
+			return err
 		}
 	}
 }
