@@ -39,6 +39,9 @@ type redisServer interface {
 	// down ends the server for a while, up starts it again with the data it had.
 	down()
 	up()
+	// freeze makes it silent, with all connections open, until thaw.
+	freeze()
+	thaw()
 }
 
 // devServer is the embedded Redis.
@@ -77,6 +80,9 @@ func (s *devServer) restart(keepData bool) {
 
 func (s *devServer) down() { s.server.Halt() }
 func (s *devServer) up()   { s.restart(true) }
+
+func (s *devServer) freeze() { s.server.Freeze() }
+func (s *devServer) thaw()   { s.server.Thaw() }
 
 // network is a cluster of workers in this process, over their real local API.
 type network struct {

@@ -65,6 +65,35 @@ func wantUnavailable(t *testing.T, err error) {
 	}
 }
 
+// playRedisFrozen is T08 with a Redis that is silent for longer than all leases
+// last, and has them ended when it answers again. The worker that has the player
+// lives, so who waits elsewhere goes on waiting (rule R3).
+func playRedisFrozen(t *testing.T, n *network) {
+	a, b := n.start("a"), n.start("b")
+	player := playerNumber(1)
+	session := a.enter(player).SessionId
+	a.mustSave(session, "before")
+	answers := b.waiting(player)
+	n.redis.freeze()
+	saved, err := a.save(session, capturing("frozen"))
+	n.redis.thaw()
+	if err != nil {
+		t.Fatalf("save with a silent redis: %v", err)
+	}
+	wantState(t, saved.State, provisional)
+	a.emptied()
+	a.eventually("the session goes on", func() bool { return a.phase(player) == "present" })
+	b.settled()
+	b.stillWaits(player)
+	if _, err := a.quit(session, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantData(t, b.got(answers), v1.Source_SOURCE_UPDATE, "frozen")
+	if log := b.log.String(); strings.Contains(log, "kind=taken-over") {
+		t.Errorf("b took the player over:\n%s", log)
+	}
+}
+
 // playDatabaseLocked is T07: nobody can write to the database. The handoff does
 // not wait for it, saves are current all the same, with the spool as the second
 // place, and the database catches up.

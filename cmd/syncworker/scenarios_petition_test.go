@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
 	v1 "github.com/syncworker/syncworker/api/syncworker/v1"
+	"github.com/syncworker/syncworker/internal/config"
 	"github.com/syncworker/syncworker/internal/devredis"
 	"github.com/syncworker/syncworker/internal/handoff"
 	"github.com/syncworker/syncworker/lifecycle"
@@ -34,11 +36,14 @@ func (n *network) ghost(player handoff.PlayerID, server string) {
 // playGhost is T38: a checkout on a live server that nobody plays with is given
 // back when somebody waits. The server's lease is renewed all the time.
 func playGhost(t *testing.T, n *network) {
-	a, b := n.start("a"), n.start("b")
+	n.change = func(c *config.Config) { c.Sync.Lockstep.Petitions = c.Server.ID != "c" }
+	a, b, c := n.start("a"), n.start("b"), n.start("c")
 	known, unknown := playerNumber(1), playerNumber(2)
 	a.mustQuit(a.enter(known).SessionId, "sword")
 	n.ghost(known, "a")
 	n.ghost(unknown, "a")
+	_, err := c.tryJoin(known, 300*time.Millisecond) // c asks nobody
+	wantRefused(t, err, connect.CodeDeadlineExceeded, v1.ErrorReason_ERROR_REASON_HELD)
 	wantData(t, b.join(known), v1.Source_SOURCE_UPDATE, "sword")
 	wantData(t, b.join(unknown), v1.Source_SOURCE_NEW, "")
 	if log := b.log.String(); strings.Contains(log, "taken-over") || strings.Contains(log, "stolen") {

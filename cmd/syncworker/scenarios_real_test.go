@@ -83,6 +83,9 @@ func (s *realServer) down() {
 
 func (s *realServer) up() { s.Restart(true) }
 
+func (s *realServer) freeze() { s.Stop() }
+func (s *realServer) thaw()   { s.Cont() }
+
 func (s *realServer) login(c *config.Config) {
 	c.Redis.Username, c.Redis.PasswordFile = "worker", s.password
 }
