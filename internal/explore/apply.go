@@ -204,6 +204,7 @@ func (w *World) askRedis(i int, l *lane, action handoff.Action) (answer handoff.
 func (w *World) deliver(i int, id laneID) {
 	s := w.server(i)
 	l := &s.lanes[id]
+	action := l.queue[0]
 	answer, verified, suspected := l.answer, l.verified, l.suspected
 	*l = lane{queue: l.queue[1:]}
 	if len(l.queue) == 0 {
@@ -211,6 +212,22 @@ func (w *World) deliver(i int, id laneID) {
 	}
 	if answer == nil {
 		return
+	}
+	switch answer.(type) {
+	case handoff.Stored, handoff.Spooled:
+		// Nothing is called current by a worker that was frozen and has not
+		// found out yet (rule R7).
+		if w.suspects(i) {
+			w.post(i, handoff.Verify{Suspect: true})
+		}
+	default:
+	}
+	if written, ok := answer.(handoff.Written); ok && written.Outcome == handoff.WriteForgotten {
+		switch action.(type) {
+		case handoff.Update, handoff.CheckIn:
+			w.server(i).noticeBy = w.now // The lease is looked at, too.
+		default:
+		}
 	}
 	w.post(i, answer)
 	if claimed, ok := answer.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {

@@ -33,6 +33,7 @@ func (w *World) next() time.Duration {
 		at(s.pollAt)
 		if s.unjudged() >= 0 {
 			at(s.settled)
+			at(s.recovery[s.unjudged()].heldUntil)
 		}
 	}
 	return next

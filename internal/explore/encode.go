@@ -318,10 +318,11 @@ func (e *encoder) lane(l *lane) {
 
 func (e *encoder) lifecycle(w *World, c *lifecycle) {
 	e.moment(max(c.settled, w.now), w)
-	for _, b := range []bool{c.begun, c.resynced, c.lapsed, c.suspect, c.changed, c.woken, c.recheck, c.swept} {
+	for _, b := range []bool{c.begun, c.resynced, c.lapsed, c.suspect, c.changed, c.woken, c.recheck, c.swept, c.lost} {
 		e.bool(b)
 	}
 	e.moment(c.noticeBy, w)
+	e.moment(max(c.lingers, w.now), w)
 	e.moment(c.ownEnd, w)
 	e.byte(byte(c.sweeps))
 	e.text(string(c.seen.Server))
@@ -331,6 +332,7 @@ func (e *encoder) lifecycle(w *World, c *lifecycle) {
 		e.entry(e, unsafe.Pointer(&c.recovery[k].entry))
 		e.bool(c.recovery[k].judged)
 		e.bool(c.recovery[k].lost)
+		e.moment(c.recovery[k].heldUntil, w)
 	}
 }
 

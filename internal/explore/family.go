@@ -28,7 +28,7 @@ type family struct {
 // world returns the starting point.
 func (f *family) world() (*World, error) {
 	r := &rules{count: f.servers, faults: f.faults, steal: f.steal, haunted: f.haunted, wait: 30 * time.Second}
-	w := &World{rules: r}
+	w := &World{rules: r, now: time.Second} // Zero means never.
 	for i := range r.count {
 		machine, err := lockstep.New(lockstep.Config{Server: serverIDs[i], Settle: settlePeriod, Petitions: true, Steal: f.steal})
 		if err != nil {
@@ -108,6 +108,21 @@ func ghost(w *World) {
 	handover(w)
 	w.apply(Move{Kind: moveDump})
 	w.apply(Move{Kind: moveFreeze, Server: 0})
+	w.quiet()
+	for w.servers[1].session.IsZero() && w.mayTick() {
+		w.tick()
+		w.quiet()
+	}
+	w.confirm(1, true)
+	w.quiet()
+}
+
+// ghostDown: a has crashed while its game plays on, its lease has ended, and b has
+// taken the player over.
+func ghostDown(w *World) {
+	w.left = budget{faults: 1}
+	handover(w)
+	w.apply(Move{Kind: moveCrash, Server: 0})
 	w.quiet()
 	for w.servers[1].session.IsZero() && w.mayTick() {
 		w.tick()
@@ -198,6 +213,11 @@ func families() []*family {
 			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: ghost,
 		},
 		{
+			name: "ghost-down", about: "a has crashed, its game plays on, b has taken over", weight: 1, servers: 2,
+			faults: faultFlush | faultLose | faultFail | faultStore | faultCrash,
+			left:   budget{faults: 2, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: ghostDown,
+		},
+		{
 			name: "ghost-past", about: "a has frozen, b has taken over, saved and left; redis restarts with an older copy", weight: 1,
 			servers: 2, faults: faultRollback, haunted: true,
 			left: budget{faults: 1, delays: 1}, joins: [3]int8{1, 1}, saves: [3]int8{1, 1}, setup: ghostPast,
@@ -226,6 +246,11 @@ func families() []*family {
 			name: "crowd", about: "plays on a, waits on b and c", weight: 2, servers: 3,
 			faults: faultCrash | faultFreeze | faultLose | faultLostLook,
 			left:   budget{faults: 2}, joins: [3]int8{1, 1, 1}, saves: [3]int8{1, 0, 0}, setup: crowd,
+		},
+		{
+			name: "emptied-crowd", about: "plays on a; redis is emptied while three servers are there", weight: 1, servers: 3,
+			faults: faultFlush | faultLose,
+			left:   budget{faults: 2}, joins: [3]int8{0, 1, 1}, setup: knownPlaying,
 		},
 		{
 			name: "all", about: "plays on a, waits on b; any fault", weight: 4, servers: 2,

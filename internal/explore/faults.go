@@ -92,6 +92,7 @@ func (w *World) comeBack(i int) {
 	if !frozen || s.changed {
 		w.beginSettle(i)
 		s.resynced = true
+		s.lost = s.lost || s.changed
 	}
 	s.changed = false
 }
@@ -129,12 +130,12 @@ func (w *World) rollback() {
 			l.end = w.now + leaseTTL
 		}
 		s.lanes[redisLane].gated = false
-		s.suspect, s.changed = false, true
+		s.suspect, s.changed, s.lingers = false, true, 0
 		if s.reaches() {
 			s.changed = false
 			s.look = 0
 			w.beginSettle(i)
-			s.resynced = true
+			s.resynced, s.lost = true, true
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (w *World) mayReplay(i int) bool {
 func (w *World) mayJudge(i int) bool {
 	s := w.servers[i]
 	at := s.unjudged()
-	if at < 0 || s.cut {
+	if at < 0 || s.cut || w.away || w.now < s.recovery[at].heldUntil {
 		return false
 	}
 	e := s.recovery[at].entry
@@ -82,6 +82,10 @@ func (w *World) judge(i int) {
 			r.settle(handoff.AsHistory)
 		case handoff.WriteForgotten:
 			if w.judgeForgotten(i, r) {
+				if final && r.heldUntil == 0 {
+					r.heldUntil = w.now + settlePeriod
+					return
+				}
 				s.recheck = s.recheck || !final
 				continue
 			}
@@ -98,12 +102,23 @@ func (w *World) judge(i int) {
 // judgeForgotten resumes the session, unless somebody came after it; true when
 // the write is to be repeated.
 func (w *World) judgeForgotten(i int, r *replayed) (again bool) {
+	v := r.entry.Snapshot.Version
+	if u := w.redis.update; u != nil && u.Version == v {
+		r.settle(handoff.AsCurrent) // It was taken, and the player given back.
+		return false
+	}
 	if r.entry.Accepted {
 		r.lost = true
 		return false
 	}
 	newest := w.newestRow()
-	if newest == nil || newest.Version.Fence <= r.entry.Snapshot.Version.Fence {
+	switch {
+	case newest != nil && newest.Version.Fence > v.Fence:
+	case newest != nil && newest.ID == r.entry.Snapshot.ID:
+		r.settle(handoff.AsCurrent)
+	case newest != nil && newest.Version.Compare(v) >= 0:
+		r.settle(handoff.AsHistory)
+	default:
 		resumed := w.runResume(i, handoff.Resume{Fence: r.entry.Snapshot.Version.Fence}).(handoff.Written)
 		if resumed.Outcome == handoff.WriteDone {
 			return true

@@ -39,6 +39,7 @@ func (w *World) runRedis(i int, l *lane, action handoff.Action) handoff.Event {
 		present := r.leases[i].incarnation == w.servers[i].incarnation
 		if !present {
 			w.beginSettle(i)
+			w.server(i).lost = true
 		}
 		return handoff.LeaseChecked{Attempt: a.Attempt, Present: present}
 	case handoff.ReadLease:
@@ -179,7 +180,7 @@ func (w *World) runRelease(i int, a handoff.Release) handoff.Event {
 func (w *World) runResume(i int, a handoff.Resume) handoff.Event {
 	r := &w.redis
 	me := w.id(i)
-	strict := a.Strict || w.servers[i].suspects()
+	strict := a.Strict || w.suspects(i)
 	written := handoff.Written{Op: a.Op, Outcome: handoff.WriteDone}
 	switch {
 	case max(r.fence, r.updateFence()) > a.Fence:

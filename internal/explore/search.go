@@ -30,7 +30,7 @@ type Options struct {
 }
 
 // DefaultStates is what Run explores when nothing is asked for.
-const DefaultStates = 1_200_000
+const DefaultStates = 1_500_000
 
 // Result is what was explored.
 type Result struct {

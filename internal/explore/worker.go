@@ -15,6 +15,8 @@ type lifecycle struct {
 	settled  time.Duration
 	begun    bool
 	resynced bool
+	// lost: Redis may have lost its memory since the last round.
+	lost bool
 	// noticeBy is when a lost lease must have been noticed; zero for none.
 	noticeBy time.Duration
 	// ownEnd is when our lease ends by our own clock; zero while it is renewed.
@@ -24,6 +26,9 @@ type lifecycle struct {
 	// suspect: it was found missing then, on the Redis process that it was on
 	// (rule R7).
 	suspect bool
+	// lingers is until when resumes stay strict after a suspect round: one may
+	// have been waiting to be sent.
+	lingers time.Duration
 	// changed: Redis has become another process, which we have not noticed.
 	changed bool
 	// woken: the process has been frozen and has not renewed its lease since.
@@ -44,6 +49,8 @@ type replayed struct {
 	// judged: Redis has answered, or need not. Lost: it has forgotten what it
 	// had accepted, so that only the database can deliver it.
 	judged, lost bool
+	// heldUntil is when the session that was put back for it may end.
+	heldUntil time.Duration
 }
 
 type sweepStep uint8
@@ -79,14 +86,11 @@ func (w *World) callbacks(i int) {
 	w.renew(i)
 	s := w.server(i)
 	s.begun = false
-	suspect := s.suspects()
+	suspect := s.doubts()
 	s.recheck = true
 	for l := range s.lanes {
 		s.lanes[l].verified = true
 		s.lanes[l].suspected = s.lanes[l].suspected || suspect
-	}
-	if suspect {
-		s.makeStrict()
 	}
 	if s.resynced {
 		s.resynced = false
@@ -94,26 +98,25 @@ func (w *World) callbacks(i int) {
 			s.hint(handoff.LookResync)
 		}
 	}
-	w.post(i, handoff.Verify{Suspect: suspect})
-	w.server(i).suspect = false
+	lost := s.lost
+	s.lost = false
+	w.post(i, handoff.Verify{Suspect: suspect, Lost: lost})
+	s = w.server(i)
+	s.suspect = false
+	if suspect {
+		s.lingers = w.now + settlePeriod
+	}
 	w.noteVerified(i)
 }
 
-// makeStrict: a resume that was asked for before the suspicion and is sent after
-// it is as suspect as one that is asked for now.
-func (s *server) makeStrict() {
-	queue := slices.Clone(s.lanes[redisLane].queue)
-	for k, action := range queue {
-		if resume, ok := action.(handoff.Resume); ok {
-			resume.Strict = true
-			queue[k] = resume
-		}
-	}
-	s.lanes[redisLane].queue = queue
+// suspects is Lease.Suspect, asked right before a resume is sent.
+func (w *World) suspects(i int) bool {
+	s := w.servers[i]
+	return s.doubts() || w.now < s.lingers
 }
 
-// suspects is Lease.Suspect, asked right before a resume is sent.
-func (s *server) suspects() bool { return s.suspect || s.lapsed && !s.changed }
+// doubts is what a settle period begins with: sessions are suspect then.
+func (s *server) doubts() bool { return s.suspect || s.lapsed && !s.changed }
 
 // renew is Lease.Confirm: a lease that is missing is taken again, and the gate
 // shut before.
@@ -121,7 +124,8 @@ func (w *World) renew(i int) {
 	s := w.server(i)
 	s.noticeBy, s.woken = 0, false
 	if w.redis.leases[i].incarnation != s.incarnation {
-		s.suspect = s.suspects()
+		s.suspect = s.doubts()
+		s.lost = true
 		w.say("  %s finds its lease missing and takes it again", w.id(i))
 		w.beginSettle(i)
 	}

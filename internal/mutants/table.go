@@ -69,7 +69,7 @@ var table = []Mutant{
 	},
 	{
 		Name: "r1-no-verification", Breaks: "R1", Tool: Explore, Family: "emptied",
-		Edits: []Edit{{modelWorker, "	w.post(i, handoff.Verify{Suspect: suspect})\n", ""}},
+		Edits: []Edit{{modelWorker, "	w.post(i, handoff.Verify{Suspect: suspect, Lost: lost})\n", "	_ = lost\n"}},
 	},
 	{
 		Name: "r1-grant-kept", Breaks: "R1", Tool: Explore, Family: "login",
@@ -145,7 +145,7 @@ var table = []Mutant{
 	{
 		Name: "r7-no-suspects", Breaks: "R7, L6", Tool: Explore, Family: "ghost",
 		Edits: []Edit{
-			{modelRedis, "	strict := a.Strict || w.servers[i].suspects()", "	strict := false"},
+			{modelRedis, "	strict := a.Strict || w.suspects(i)", "	strict := false"},
 		},
 	},
 	{
@@ -163,5 +163,24 @@ var table = []Mutant{
 			join, "	switch st.s.phase {\n	case PhaseWaiting:\n		st.claim()\n		st.hold(",
 			"	if e.Cause != handoff.LookChanged {\n		return\n	}\n	switch st.s.phase {\n	case PhaseWaiting:\n		st.claim()\n		st.hold(",
 		}},
+	},
+	{
+		Name: "resume-and-free-at-once", Breaks: "L4", Tool: Explore, Family: "emptied-crowd",
+		Edits: []Edit{{write, "	if w.kind == writeCheckIn && w.unsure && w.notBefore.IsZero() {", "	if false {"}},
+	},
+	{
+		Name: "steal-unasked", Breaks: "L4", Tool: Explore, Family: "impatient",
+		Edits: []Edit{{takeover, "	return st.config.Steal && w != nil", "	return w != nil"}},
+	},
+	{
+		Name: "lost-claim-not-swept", Breaks: "L8", Tool: Explore, Family: "login",
+		Edits: []Edit{{join, "	if w.unsure {\n", "	if w.unsure && w.failures < 0 {\n"}},
+	},
+	{
+		Name: "adopt-not-strict", Breaks: "R7, L6", Tool: Explore, Family: "ghost-down",
+		Edits: []Edit{
+			{write, "Fence: st.s.session.fence, Strict: true, Load: true}", "Fence: st.s.session.fence, Load: true}"},
+			{adopt, "confirmed: true, suspect: true}", "confirmed: true}"},
+		},
 	},
 }
