@@ -77,6 +77,7 @@ func (w *World) applyHint(m Move) {
 	case moveLosePetition:
 		w.left.faults--
 		s.petition, s.petitions = handoff.Petitioned{}, false
+	default:
 	}
 }
 
@@ -98,6 +99,7 @@ func (w *World) applyGame(m Move) {
 	case moveQuit:
 		w.quit(i, true)
 		return
+	default:
 	}
 	if w.calm == notCalm {
 		w.left.odd--
@@ -115,6 +117,7 @@ func (w *World) applyGame(m Move) {
 		w.join(i)
 	case moveGameDies:
 		w.gameDies(i)
+	default:
 	}
 }
 
@@ -126,15 +129,13 @@ func (w *World) applyLane(m Move) {
 	action := l.queue[0]
 	switch m.Kind {
 	case moveRun:
-		if !w.perform1(i, id) {
-			return
-		}
+		w.carryOut(i, id)
 		w.deliver(i, id)
 	case movePerform:
 		if s.awake() {
 			w.left.delays--
 		}
-		w.perform1(i, id)
+		w.carryOut(i, id)
 	case moveDeliver:
 		w.deliver(i, id)
 	case moveFail:
@@ -143,17 +144,17 @@ func (w *World) applyLane(m Move) {
 		w.deliver(i, id)
 	case moveLose:
 		w.left.faults--
-		if !l.ran && !w.perform1(i, id) {
-			return
+		if !l.ran {
+			w.carryOut(i, id)
 		}
 		w.server(i).lanes[id].answer = unanswered(action)
 		w.deliver(i, id)
+	default:
 	}
 }
 
-// perform1 performs the operation at the head of a lane; false when a part of it
-// is left to do.
-func (w *World) perform1(i int, id laneID) (done bool) {
+// carryOut performs the operation at the head of a lane.
+func (w *World) carryOut(i int, id laneID) {
 	s := w.server(i)
 	l := &s.lanes[id]
 	action := l.queue[0]
@@ -164,14 +165,10 @@ func (w *World) perform1(i int, id laneID) (done bool) {
 	case spoolLane:
 		answer = w.runSpool(i, action)
 	default:
-		answer, done = w.askRedis(i, l, action)
-		if !done {
-			return false
-		}
+		answer = w.askRedis(i, l, action)
 	}
 	l = &w.server(i).lanes[id]
 	l.ran, l.answer = true, answer
-	return true
 }
 
 func (w *World) askDatabase(action handoff.Action) handoff.Event {
@@ -185,18 +182,18 @@ func (w *World) askDatabase(action handoff.Action) handoff.Event {
 }
 
 // askRedis asks the gate before a claim, as late as can be (rule R1).
-func (w *World) askRedis(i int, l *lane, action handoff.Action) (answer handoff.Event, done bool) {
+func (w *World) askRedis(i int, l *lane, action handoff.Action) handoff.Event {
 	claim, isClaim := action.(handoff.Claim)
 	if isClaim && !l.gated {
 		l.verified, l.suspected = false, false
 		if until, open := w.gateOpen(i); !open {
-			return handoff.Claimed{Attempt: claim.Attempt, Outcome: handoff.ClaimSettling, Until: epoch.Add(until)}, true
+			return handoff.Claimed{Attempt: claim.Attempt, Outcome: handoff.ClaimSettling, Until: epoch.Add(until)}
 		}
 	}
 	if w.servers[i].cut || w.away {
-		return unanswered(action), true
+		return unanswered(action)
 	}
-	return w.runRedis(i, l, action), true
+	return w.runRedis(i, action)
 }
 
 // deliver brings the answer of a lane's head to the machine. A grant that comes
@@ -204,6 +201,9 @@ func (w *World) askRedis(i int, l *lane, action handoff.Action) (answer handoff.
 func (w *World) deliver(i int, id laneID) {
 	s := w.server(i)
 	l := &s.lanes[id]
+	if !l.ran {
+		return
+	}
 	action := l.queue[0]
 	answer, verified, suspected := l.answer, l.verified, l.suspected
 	*l = lane{queue: l.queue[1:]}

@@ -108,7 +108,7 @@ func (e *encoder) dynamic(v reflect.Value) {
 		e.byte(0)
 		return
 	}
-	if err, ok := v.Interface().(error); ok {
+	if err, ok := reflect.TypeAssert[error](v); ok {
 		if _, refusal := err.(*handoff.Refusal); !refusal { //nolint:errorlint // It is encoded as what it is.
 			e.text(err.Error())
 			return

@@ -8,7 +8,7 @@ import (
 
 // TestExplore looks at a small part of what `make explore` looks at.
 func TestExplore(t *testing.T) {
-	states := 30_000
+	states := 20_000
 	if testing.Short() {
 		states = 10_000
 	}

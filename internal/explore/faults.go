@@ -15,10 +15,10 @@ func (w *World) applyFault(m Move) {
 	switch m.Kind {
 	case moveCrash:
 		if m.Arg&1 != 0 {
-			w.perform1(i, redisLane)
+			w.carryOut(i, redisLane)
 		}
 		if m.Arg&2 != 0 {
-			w.perform1(i, storeLane)
+			w.carryOut(i, storeLane)
 		}
 		w.letLeaseRun(i)
 		w.goneForGood(i)
@@ -60,6 +60,7 @@ func (w *World) applyFault(m Move) {
 		w.db = dbSlow
 	case moveExpire:
 		w.redis.update, w.redis.expiring = nil, false
+	default:
 	}
 }
 

@@ -116,7 +116,7 @@ func (w *World) replied(i int, a handoff.Reply) {
 	switch r := a.Result.(type) {
 	case *handoff.Grant:
 		s.session, s.confirmed, s.grantedTo = r.Session, false, a.Request
-		w.checkDelivery(i, r)
+		w.checkDelivery(r)
 	case *handoff.Receipt:
 		w.checkReceipt(i, question, r)
 	case handoff.Accepted:

@@ -116,12 +116,6 @@ func (w *World) noteLeaseRead(i, owner int) {
 	w.truth.saw[i] = w.redis.leases[owner].incarnation == 0 && w.truth.ended[owner]
 }
 
-// excused: who cannot be reached cannot be heard when Redis has forgotten.
-func (w *World) excused(i int) bool {
-	s := w.servers[i]
-	return w.truth.doubt[i] && (s.life != lifeUp || s.cut || s.woken || s.begun)
-}
-
 // noteGrant is called before a grant raises the fence.
 func (w *World) noteGrant(i int, over bool) {
 	holder := indexOf(w.redis.checkout)
@@ -214,7 +208,7 @@ func (w *World) checkRelease(i int, fence handoff.Fence) {
 // checkDelivery is laws L2, L3 and L6: what is delivered is the newest there is,
 // a player is new only when there is nothing, and nothing that was acknowledged
 // is missing.
-func (w *World) checkDelivery(i int, grant *handoff.Grant) {
+func (w *World) checkDelivery(grant *handoff.Grant) {
 	t := &w.truth
 	var got handoff.Version
 	if grant.Snapshot != nil {

@@ -1,10 +1,6 @@
 package explore
 
-import (
-	"fmt"
-
-	"github.com/syncworker/syncworker/internal/handoff"
-)
+import "github.com/syncworker/syncworker/internal/handoff"
 
 // Move is one thing that can happen next.
 type Move struct {
@@ -72,25 +68,6 @@ const (
 	// The calm end.
 	moveProbe
 )
-
-var moveNames = [...]string{
-	moveRun: "runs", movePerform: "runs, its answer is delayed:", moveDeliver: "gets its answer:",
-	moveFail: "loses an operation:", moveLose: "loses the answer of", moveLook: "looks",
-	moveLoseLook: "loses a notification", moveSpurious: "gets a notification of nothing",
-	movePetition: "gets a petition", moveLosePetition: "loses a petition", moveTimer: "timer fires:",
-	moveTick: "time passes", moveNotice: "renews its lease", moveRenew: "renews its lease after it has woken",
-	moveCallbacks: "begins to settle", moveSweep: "sweeps", moveReplay: "replays its spool",
-	moveAttach: "game attaches", moveRestart: "restarts", moveWake: "wakes", moveHeal: "reaches redis again",
-	moveJoin: "player joins", moveConfirm: "game confirms", moveRefuseData: "game cannot apply the data",
-	moveSave: "game saves", moveQuit: "player quits", moveQuitBare: "player quits without data",
-	moveCancel: "join is cancelled", moveHangUp: "grant is not received", moveRepeatJoin: "game repeats its join",
-	moveGameDies: "game restarts", moveCrash: "crashes", moveInPlace: "restarts in place", moveFreeze: "freezes",
-	moveCut: "is cut off from redis", moveResync: "loses its connection and has it back", moveAway: "redis goes away", moveBack: "redis is back with all it had",
-	moveFlush: "redis is emptied",
-	moveDump:  "redis writes its dump", moveRollback: "redis restarts with its dump", moveDBDown: "the database goes away",
-	moveDBSlow: "the database becomes slow", moveDBUp: "the database is back", moveExpire: "data_update runs out",
-	moveProbe: "player joins after all",
-}
 
 // faultSet says which faults a family plays.
 type faultSet uint32
@@ -234,7 +211,7 @@ func (w *World) laneMoves(list []Move, i int) []Move {
 			continue
 		}
 		add(moveRun)
-		if l != spoolLane && w.left.delays > 0 && w.mayPerform(i, l) && !(l == redisLane && s.cut) {
+		if l != spoolLane && w.left.delays > 0 && w.mayPerform(i, l) && (l != redisLane || !s.cut) {
 			add(movePerform)
 		}
 		if w.left.faults > 0 && !s.cut {
@@ -393,66 +370,4 @@ func (w *World) globalFaults(list []Move) []Move {
 		list = append(list, Move{Kind: moveExpire})
 	}
 	return list
-}
-
-// anybodyWaits: a join is under way.
-func (w *World) anybodyWaits() bool {
-	for i := range w.count() {
-		if w.servers[i].asks(askJoin) {
-			return true
-		}
-	}
-	return false
-}
-
-// lastCopy: what was acknowledged is, beside Redis, on one local disk alone,
-// since the database is away. The loss of Redis's memory would then be a second
-// loss of the same data, which is outside the promise.
-func (w *World) lastCopy() bool {
-	t := &w.truth
-	return !t.acknowledged.isZero() && !w.hasCurrent(t.acknowledged.version) && w.spooled(t.acknowledged.version)
-}
-
-// haunted: a worker that cannot be reached may believe in a session that was
-// taken over or whose lease has ended. A Redis that is rolled back then is
-// outside the promise.
-func (w *World) haunted() bool {
-	for i := range w.count() {
-		s := w.servers[i]
-		if s.lapsed || s.life == lifeDown && !s.session.IsZero() || len(s.spool) > 0 {
-			return true
-		}
-		if fence := w.livesOn(i); fence != 0 && fence < w.truth.fenced[i] {
-			return true
-		}
-	}
-	return false
-}
-
-// String describes the move for transcripts.
-func (w *World) describe(m Move) string {
-	name := moveNames[m.Kind]
-	switch m.Kind {
-	case moveTick, moveDBUp, moveAway, moveBack, moveFlush, moveDump, moveRollback, moveDBDown, moveDBSlow, moveExpire:
-		if m.Kind == moveFlush && m.Arg == 1 {
-			name += ", claims that have passed the gate are on their way"
-		}
-		return name
-	}
-	text := fmt.Sprintf("%s %s", w.id(int(m.Server)), name)
-	switch m.Kind {
-	case moveRun, movePerform, moveFail, moveLose:
-		text += fmt.Sprint(" ", show(w.servers[m.Server].lanes[m.Arg].queue[0]))
-	case moveTimer:
-		text += " " + timerName(handoff.Timer(m.Arg))
-	case moveCrash:
-		if m.Arg != 0 {
-			text += ", what it had sent is performed"
-		}
-	case moveFreeze:
-		if m.Arg != 0 {
-			text += ", its claim is on its way"
-		}
-	}
-	return text
 }

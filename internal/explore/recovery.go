@@ -89,6 +89,7 @@ func (w *World) judge(i int) {
 				s.recheck = s.recheck || !final
 				continue
 			}
+		default: // There is always an answer.
 		}
 		break
 	}

@@ -29,12 +29,12 @@ var errNoAnswer = errors.New("no answer")
 
 // runRedis performs one script as its header promises and returns the answer;
 // nil where nobody waits for one.
-func (w *World) runRedis(i int, l *lane, action handoff.Action) handoff.Event {
+func (w *World) runRedis(i int, action handoff.Action) handoff.Event {
 	r := &w.redis
 	me := w.id(i)
 	switch a := action.(type) {
 	case handoff.Claim:
-		return w.runClaim(i, l, a)
+		return w.runClaim(i, a)
 	case handoff.CheckLease:
 		present := r.leases[i].incarnation == w.servers[i].incarnation
 		if !present {
@@ -95,7 +95,7 @@ func (w *World) grant(i int, a handoff.Claim, over bool) handoff.Event {
 	return handoff.Claimed{Attempt: a.Attempt, Outcome: handoff.ClaimGranted, Fence: r.fence, Update: r.update, TakenOver: over}
 }
 
-func (w *World) runClaim(i int, l *lane, a handoff.Claim) handoff.Event {
+func (w *World) runClaim(i int, a handoff.Claim) handoff.Event {
 	r := &w.redis
 	if a.Over.Server != "" && r.checkout == a.Over.Server && r.fence == a.Over.Fence {
 		return w.grant(i, a, r.checkout != w.id(i))

@@ -368,6 +368,6 @@ func (s *search) tell(open int) {
 		return
 	}
 	s.told = time.Now()
-	fmt.Fprintf(s.progress, "%s: %d states, %d transitions, depth %d, %d open, %d calm, %v\n", s.family.name,
+	_, _ = fmt.Fprintf(s.progress, "%s: %d states, %d transitions, depth %d, %d open, %d calm, %v\n", s.family.name,
 		len(s.nodes), s.transitions, s.depth, open, len(s.live), time.Since(s.began).Round(time.Second))
 }

@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +25,9 @@ func (s *search) violation() *Violation {
 		v.Trace = append(v.Trace, fmt.Sprintf("%8v ", w.now)+fmt.Sprintf(format, args...))
 	}
 	w.say("start: %s", s.family.about)
-	for k := len(moves) - 1; k >= 0; k-- {
+	for _, m := range slices.Backward(moves) {
 		w.owned = [maxServers]bool{}
-		w.apply(moves[k])
+		w.apply(m)
 	}
 	if s.found.move == nil && w.violation == "" {
 		w = s.calmly(w, v)

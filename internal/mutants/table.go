@@ -36,9 +36,10 @@ var table = []Mutant{
 	{
 		Name: "claim-get-then-set", Breaks: "L4", Tool: Explore, Family: "login",
 		Edits: []Edit{{
-			modelApply, "	return w.runRedis(i, l, action), true",
-			"	if isClaim && l.part == 0 {\n		l.part, l.saved = 1, w.redis.checkout\n		return nil, false\n	}\n" +
-				"	if isClaim && l.saved == \"\" {\n		w.redis.checkout = \"\"\n	}\n	return w.runRedis(i, l, action), true",
+			modelApply, "		answer = w.askRedis(i, l, action)\n",
+			"		if _, ok := action.(handoff.Claim); ok && l.part == 0 {\n" +
+				"			l.part, l.saved = 1, w.redis.checkout\n			return\n		} else if ok && l.saved == \"\" {\n" +
+				"			w.redis.checkout = \"\"\n		}\n		answer = w.askRedis(i, l, action)\n",
 		}},
 	},
 	{

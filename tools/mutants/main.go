@@ -54,7 +54,7 @@ func hunt(root string, m mutants.Mutant, states int, show bool) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }() // What is left lies among temporary files.
 	overlay, err := m.Overlay(root, folder)
 	if err != nil {
 		return "", err
