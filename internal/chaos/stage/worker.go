@@ -29,6 +29,13 @@ type Worker struct {
 	wanted bool
 }
 
+// ErrUndrained is the error of a worker that stopped in order, but before its
+// game had handed in every player.
+var ErrUndrained = errors.New("stage: the worker stopped before every player was drained")
+
+// undrained is the exit code for that.
+const undrained = 3
+
 // ErrEnded is the error of a worker that ended by itself.
 var ErrEnded = errors.New("stage: the worker ended by itself")
 
@@ -72,10 +79,14 @@ func (w *Worker) Stop(ctx context.Context, within time.Duration) error {
 		w.run.kill()
 		return fmt.Errorf("stage: worker %s has not stopped within %v of SIGTERM", w.ID, within)
 	}
-	if code := w.run.cmd.ProcessState.ExitCode(); code != 0 {
+	switch w.run.cmd.ProcessState.ExitCode() {
+	case 0:
+		return nil
+	case undrained:
+		return fmt.Errorf("%w: %s: %s", ErrUndrained, w.ID, tail(w.log, 2000))
+	default:
 		return fmt.Errorf("stage: worker %s stopped with %s: %s", w.ID, w.run.state(), tail(w.log, 2000))
 	}
-	return nil
 }
 
 // Signal sends a signal: SIGSTOP and SIGCONT freeze and thaw it, SIGUSR2
