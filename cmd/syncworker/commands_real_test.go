@@ -143,7 +143,9 @@ type traffic struct {
 	// renewals are counted by lease.
 	renewals                        map[string]int
 	looks, reads, petitions, probes int
-	others                          []redistest.Command
+	// connections are new ones: a pool grows while one of its own is slow.
+	connections int
+	others      []redistest.Command
 }
 
 // watch counts until each lease was renewed ten times.
@@ -155,6 +157,9 @@ func (n *network) watch(b *testServer, monitor *redistest.Monitor, player handof
 			commands := monitor.TakeClient()
 			for _, c := range commands {
 				switch {
+				case c.Name() == "HELLO":
+					seen.connections++
+				case c.Name() == "INFO": // asked on each new connection
 				case n.upkeep(c) && c.Name() == "SET":
 					seen.probes++
 				case n.upkeep(c):
@@ -177,6 +182,9 @@ func (n *network) watch(b *testServer, monitor *redistest.Monitor, player handof
 
 func (seen *traffic) judge(t *testing.T, n *network) {
 	t.Helper()
+	if seen.connections > 2 {
+		t.Errorf("%d new connections", seen.connections)
+	}
 	if len(seen.others) > 0 {
 		t.Errorf("sent while a player waits:\n%s", listed(seen.others))
 	}

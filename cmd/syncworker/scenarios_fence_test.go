@@ -86,7 +86,7 @@ func playSteal(t *testing.T, n *network) {
 	player := playerNumber(1)
 	session := a.enter(player).SessionId
 	a.mustSave(session, "sword")
-	_, err := c.tryJoin(player, 200*time.Millisecond)
+	_, err := c.tryJoin(player, time.Second)
 	if detail := wantRefused(t, err, connect.CodeDeadlineExceeded, v1.ErrorReason_ERROR_REASON_HELD); detail.GetHolder() != "a" {
 		t.Errorf("the holder is %q", detail.GetHolder())
 	}

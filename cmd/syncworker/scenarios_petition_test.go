@@ -42,7 +42,7 @@ func playGhost(t *testing.T, n *network) {
 	a.mustQuit(a.enter(known).SessionId, "sword")
 	n.ghost(known, "a")
 	n.ghost(unknown, "a")
-	_, err := c.tryJoin(known, 300*time.Millisecond) // c asks nobody
+	_, err := c.tryJoin(known, time.Second) // c asks nobody
 	wantRefused(t, err, connect.CodeDeadlineExceeded, v1.ErrorReason_ERROR_REASON_HELD)
 	wantData(t, b.join(known), v1.Source_SOURCE_UPDATE, "sword")
 	wantData(t, b.join(unknown), v1.Source_SOURCE_NEW, "")

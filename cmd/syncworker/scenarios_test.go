@@ -145,7 +145,7 @@ func playSlowHolder(t *testing.T, n *network) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		_, err := b.tryJoin(player, 200*time.Millisecond)
+		_, err := b.tryJoin(player, time.Second)
 		if detail := wantRefused(t, err, connect.CodeDeadlineExceeded, v1.ErrorReason_ERROR_REASON_HELD); detail.Holder != "a" {
 			t.Errorf("the holder is %q", detail.Holder)
 		}
