@@ -34,7 +34,11 @@ func (w *World) apply(m Move) {
 	case moveBack:
 		w.away = false
 		for j := range w.count() {
-			if w.servers[j].cut {
+			switch {
+			case !w.servers[j].cut:
+			case m.Arg == 1:
+				w.speakAgain(j)
+			default:
 				w.comeBack(j)
 			}
 		}

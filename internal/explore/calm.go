@@ -37,7 +37,7 @@ func (w *World) calmMove() (Move, bool) {
 	}
 	if !w.somebodyWaits() {
 		if w.away {
-			return Move{Kind: moveBack}, true
+			return Move{Kind: moveBack, Arg: uint8(w.calm) - uint8(calmEager)}, true
 		}
 		for i := range w.count() {
 			if kind, ok := w.calmReturn(i); ok {

@@ -33,6 +33,9 @@ func (w *World) describe(m Move) string {
 		if m.Kind == moveFlush && m.Arg == 1 {
 			name += ", claims that have passed the gate are on their way"
 		}
+		if m.Kind == moveBack && m.Arg == 1 {
+			name += "; no connection has broken"
+		}
 		return name
 	default:
 	}

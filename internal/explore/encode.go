@@ -318,7 +318,7 @@ func (e *encoder) lane(l *lane) {
 
 func (e *encoder) lifecycle(w *World, c *lifecycle) {
 	e.moment(max(c.settled, w.now), w)
-	for _, b := range []bool{c.begun, c.resynced, c.lapsed, c.suspect, c.changed, c.woken, c.recheck, c.swept, c.lost} {
+	for _, b := range []bool{c.begun, c.resynced, c.lapsed, c.suspect, c.changed, c.woken, c.recheck, c.swept, c.lost, c.interrupted} {
 		e.bool(b)
 	}
 	e.moment(c.noticeBy, w)

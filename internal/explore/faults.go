@@ -1,6 +1,11 @@
 package explore
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/syncworker/syncworker/internal/handoff"
+)
 
 // applyFault makes something go wrong.
 func (w *World) applyFault(m Move) {
@@ -20,7 +25,7 @@ func (w *World) applyFault(m Move) {
 		if m.Arg&2 != 0 {
 			w.carryOut(i, storeLane)
 		}
-		w.letLeaseRun(i)
+		w.letLeaseRun(i, leaseTTL)
 		w.goneForGood(i)
 		w.crash(i)
 	case moveInPlace:
@@ -30,20 +35,25 @@ func (w *World) applyFault(m Move) {
 		w.goneForGood(i)
 		s := w.server(i)
 		s.life = lifeFrozen
-		s.ownEnd = w.now + leaseTTL
+		if s.ownEnd == 0 {
+			s.ownEnd = w.now + leaseTTL
+		}
 		if m.Arg == 1 {
 			s.lanes[redisLane].gated = true
 			s.lanes[redisLane].verified, s.lanes[redisLane].suspected = false, false
 		}
-		w.letLeaseRun(i)
+		w.letLeaseRun(i, leaseTTL)
 	case moveCut:
 		w.goneForGood(i)
-		w.cutOff(i)
+		w.cutOff(i, leaseTTL)
 	case moveAway:
 		w.away = true
 		for j := range w.count() {
-			if w.servers[j].awake() {
-				w.cutOff(j)
+			if left := leaseTTL; w.servers[j].awake() {
+				if j == 0 { // It was about to renew its lease.
+					left -= leaseTTL / 3
+				}
+				w.cutOff(j, left)
 			}
 		}
 	case moveResync:
@@ -72,15 +82,26 @@ func (w *World) goneForGood(i int) {
 	}
 }
 
-// cutOff: the worker does not reach Redis, nor notifications it.
-func (w *World) cutOff(i int) {
+// cutOff: the worker does not reach Redis, nor notifications it. Its lease has so
+// much time left.
+func (w *World) cutOff(i int, left time.Duration) {
 	s := w.server(i)
 	s.cut = true
 	s.look, s.petitions = 0, false
-	if !s.lapsed {
-		s.ownEnd = w.now + leaseTTL
+	s.interrupted = s.interrupted || w.now < s.settled
+	if !s.lapsed && s.ownEnd == 0 {
+		s.ownEnd = w.now + left
 	}
-	w.letLeaseRun(i)
+	w.letLeaseRun(i, left)
+}
+
+// speakAgain ends a silence of Redis that broke no connection.
+func (w *World) speakAgain(i int) {
+	s := w.server(i)
+	s.cut, s.woken = false, true
+	if s.watchesAny() {
+		s.hint(handoff.LookReady)
+	}
 }
 
 // comeBack ends a freeze or a cut: the process renews its lease, the connection

@@ -110,7 +110,7 @@ func (w *World) moves(list []Move) []Move {
 		list = append(list, Move{Kind: moveDBUp})
 	}
 	if w.away {
-		list = append(list, Move{Kind: moveBack})
+		list = append(list, Move{Kind: moveBack}, Move{Kind: moveBack, Arg: 1})
 	}
 	if w.left.faults > 0 {
 		list = w.globalFaults(list)

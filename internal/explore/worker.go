@@ -17,6 +17,9 @@ type lifecycle struct {
 	resynced bool
 	// lost: Redis may have lost its memory since the last round.
 	lost bool
+	// interrupted: Redis fell silent during a settle period, which gave nobody
+	// the time to report.
+	interrupted bool
 	// noticeBy is when a lost lease must have been noticed; zero for none.
 	noticeBy time.Duration
 	// ownEnd is when our lease ends by our own clock; zero while it is renewed.
@@ -74,7 +77,7 @@ func (w *World) gateOpen(i int) (until time.Duration, open bool) {
 	if w.now < s.settled {
 		return s.settled, false
 	}
-	if s.lapsed {
+	if s.lapsed || s.woken {
 		return w.now + leaseTTL/20, false
 	}
 	return 0, true
@@ -118,10 +121,20 @@ func (w *World) suspects(i int) bool {
 // doubts is what a settle period begins with: sessions are suspect then.
 func (s *server) doubts() bool { return s.suspect || s.lapsed && !s.changed }
 
+// wasSilent: Redis answered nothing for so long that others' leases may have ended
+// though their owners live.
+func (s *server) wasSilent(now time.Duration) bool {
+	return s.lapsed || s.ownEnd != 0 && now > s.ownEnd-leaseTTL/2
+}
+
 // renew is Lease.Confirm: a lease that is missing is taken again, and the gate
 // shut before.
 func (w *World) renew(i int) {
 	s := w.server(i)
+	if s.wasSilent(w.now) || s.interrupted {
+		w.beginSettle(i)
+	}
+	s.interrupted = false
 	s.noticeBy, s.woken = 0, false
 	if w.redis.leases[i].incarnation != s.incarnation {
 		s.suspect = s.doubts()
@@ -163,10 +176,10 @@ func (w *World) crash(i int) {
 }
 
 // letLeaseRun lets the lease of a worker run out that does not renew it.
-func (w *World) letLeaseRun(i int) {
+func (w *World) letLeaseRun(i int, left time.Duration) {
 	l := &w.redis.leases[i]
 	if l.incarnation != 0 && l.end == 0 {
-		l.end = w.now + leaseTTL
+		l.end = w.now + left
 	}
 }
 

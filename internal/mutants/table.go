@@ -109,6 +109,14 @@ var table = []Mutant{
 		Edits: []Edit{{modelWorker, "	if w.now < s.settled {", "	if false {"}},
 	},
 	{
+		Name: "r3-silence-unnoticed", Breaks: "R3, L4", Tool: Explore, Family: "away",
+		Edits: []Edit{{modelWorker, "	if s.wasSilent(w.now) || s.interrupted {", "	if s.interrupted {"}},
+	},
+	{
+		Name: "r3-settle-while-silent", Breaks: "R3, L4", Tool: Explore, Family: "away",
+		Edits: []Edit{{modelWorker, "	if s.wasSilent(w.now) || s.interrupted {", "	if s.wasSilent(w.now) {"}},
+	},
+	{
 		Name: "take-over-from-the-living", Breaks: "L4", Tool: Explore, Family: "handover",
 		Edits: []Edit{{takeover, "	case !e.Present:\n		st.takeOver()", "	case true:\n		st.takeOver()"}},
 	},
