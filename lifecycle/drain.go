@@ -156,13 +156,17 @@ func NewDrain(driver Driver, game GameLink, sweeper *Sweeper, lease *Lease, conf
 // It returns nil when nothing is left, *UndrainedError, ErrAborted, ErrRestart,
 // or ErrLeaseForeign.
 func (d *Drain) Execute() error {
-	select {
-	case sig := <-d.signals:
-		return d.stop(sig)
-	case sig := <-d.restarts:
-		return d.restart(sig)
-	case <-d.interrupted:
-		return d.fail()
+	for {
+		select {
+		case sig := <-d.signals:
+			return d.stop(sig)
+		case sig := <-d.restarts:
+			if d.mayRestart() {
+				return d.restart(sig)
+			}
+		case <-d.interrupted:
+			return d.fail()
+		}
 	}
 }
 

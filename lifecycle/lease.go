@@ -240,16 +240,19 @@ func (l *Lease) taken(current string) error {
 }
 
 func (l *Lease) granted(from time.Time) {
-	if l.wasSilent(from) {
-		// Before the gate may open: whoever could not renew meanwhile gets the
-		// time to take its lease again.
-		l.settle.Begin(CauseRedisSilent)
-	}
 	generation := l.generation()
+	silent := l.wasSilent(from)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.term = term{from: from, ttl: l.ttl}
 	l.doubt.trust(l.term, generation)
+	l.mu.Unlock()
+	if silent {
+		// While failing still keeps the gate shut: whoever could not renew
+		// meanwhile gets the time to take its lease again.
+		l.settle.Begin(CauseRedisSilent)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !l.failing.IsZero() {
 		l.log.Info("server lease is renewed again", "failed-for", time.Since(l.failing).Round(time.Millisecond))
 		l.failing = time.Time{}
@@ -262,7 +265,7 @@ func (l *Lease) granted(from time.Time) {
 func (l *Lease) wasSilent(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.failing.IsZero() && l.term != (term{}) && now.Sub(l.term.from) > l.ttl/2
+	return !l.failing.IsZero() && l.doubt.last != (term{}) && now.Sub(l.doubt.last.from) > l.ttl/2
 }
 
 // steadyAt is heldAt, and that Redis answers: while renewals fail, nobody's lease

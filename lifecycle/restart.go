@@ -88,6 +88,19 @@ func (w *watch) adopt(ctx context.Context, seen sighting) (next time.Duration, d
 	return 0, true
 }
 
+// mayRestart reports whether the next incarnation could take the lease. Without
+// Redis it could not, and would not serve until Redis is back, whereas this one
+// takes saves to its disk.
+func (d *Drain) mayRestart() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), markWait)
+	defer cancel()
+	if err := persist(ctx, func() error { return d.lease.Confirm(ctx) }); err != nil {
+		d.log.Error("not restarting: redis does not answer, and nothing could be saved until it does; send the signal again then", "error", err)
+		return false
+	}
+	return true
+}
+
 // restart prepares the next incarnation. It ends in a drain when something else
 // is due before the lease is marked.
 func (d *Drain) restart(sig os.Signal) error {

@@ -172,25 +172,38 @@ func (w *sweep) clear(ctx context.Context, player handoff.PlayerID) error {
 		w.spooled.Store(true)
 		return errSpooled
 	}
-	holder, err := w.sweeper.store.Holder(ctx, player)
-	if err != nil {
-		return fmt.Errorf("read the checkout: %w", err)
-	}
-	// The driver is asked after the read, never before: see Sweeper.
-	summary, known := w.sweeper.players.Summary(player)
-	if known && (summary.Live || summary.Busy) {
-		return w.occupied(ctx, summary)
-	}
-	if holder.Server == w.sweeper.server {
-		left, err := w.release(ctx, player, holder.Fence)
-		if left || err != nil {
-			return err
-		}
+	inHand, left, err := w.giveBack(ctx, player)
+	switch {
+	case left || err != nil:
+		return err
+	case inHand != nil:
+		return w.occupied(ctx, *inHand)
 	}
 	if left, err := w.store(ctx, player); left || err != nil {
 		return err
 	}
 	return w.delist(ctx, player)
+}
+
+// giveBack deletes a checkout that no session here stands behind, or returns the
+// player's state when the driver has the player in hand.
+func (w *sweep) giveBack(ctx context.Context, player handoff.PlayerID) (inHand *handoff.Summary, left bool, err error) {
+	w.sweeper.Exclusive(player, func() {
+		var holder handoff.Holder
+		if holder, err = w.sweeper.store.Holder(ctx, player); err != nil {
+			err = fmt.Errorf("read the checkout: %w", err)
+			return
+		}
+		// The driver is asked after the read, never before: see Sweeper.
+		if summary, known := w.sweeper.players.Summary(player); known && (summary.Live || summary.Busy) {
+			inHand = &summary
+			return
+		}
+		if holder.Server == w.sweeper.server {
+			left, err = w.release(ctx, player, holder.Fence)
+		}
+	})
+	return inHand, left, err
 }
 
 // occupied answers for a player whom the driver has in hand. A session here has

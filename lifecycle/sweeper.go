@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -149,6 +150,8 @@ type Sweeper struct {
 	endStart context.CancelFunc
 	// turn makes the sweeps one after the other.
 	turn turn
+	// exclusive is taken while a player is given back.
+	exclusive [exclusions]sync.Mutex
 	// left are the players whom the last sweep could not clear; whoever has
 	// the turn may use it. Redis may have lost the list that named them.
 	left []handoff.PlayerID
@@ -212,6 +215,19 @@ func (s *Sweeper) Execute() error {
 			s.sweepGhosts()
 		}
 	}
+}
+
+// exclusions is how many locks the players share.
+const exclusions = 64
+
+// Exclusive runs do while no sweep gives this player back. It is for whoever makes
+// a session live under a fence that it had before: a sweep tells by the fence
+// that nothing has happened since it looked, and that one does not rise.
+func (s *Sweeper) Exclusive(player handoff.PlayerID, do func()) {
+	lock := &s.exclusive[(player[0]^player[7]^player[15])%exclusions]
+	lock.Lock()
+	defer lock.Unlock()
+	do()
 }
 
 // Recheck asks for a comparison of server_checkouts with the sessions here: Redis

@@ -153,6 +153,8 @@ func (st *step) take(event handoff.Event) {
 		st.onLeaseRead(e)
 	case handoff.Adopt:
 		st.onAdopt(e)
+	case handoff.Doubt:
+		st.doubtOwed()
 	case handoff.Petitioned:
 		st.onPetitioned(e)
 	case handoff.Spooled:

@@ -74,6 +74,8 @@ func (p *player) newerEvent(verb string, a *args) (handoff.Event, error) {
 		return read, nil
 	case "petitioned":
 		return handoff.Petitioned{By: handoff.ServerID(a.text("by")), Fence: handoff.Fence(a.number("fence", 0))}, nil
+	case "doubt":
+		return handoff.Doubt{}, nil
 	case "adopt":
 		return handoff.Adopt{Session: a.session(), Name: a.text("name")}, nil
 	case "spooled":

@@ -3,10 +3,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // watchRestarts returns the signal to restart in place. It is caught from the
@@ -18,12 +21,16 @@ func watchRestarts() <-chan os.Signal {
 }
 
 // restart replaces the process by the program that is on disk now, with the same
-// arguments and the same process ID. It only returns when that fails.
-func restart(program string) error {
+// arguments and the same process ID; if that cannot be started, by the program
+// that runs. It only returns when both fail.
+func restart(program string, logger hclog.Logger) error {
 	// Another one would end the process before the next incarnation catches it.
 	signal.Ignore(syscall.SIGUSR2)
-	if err := syscall.Exec(program, os.Args, os.Environ()); err != nil {
-		return fmt.Errorf("start %s in this process's place: %w", program, err)
+	err := syscall.Exec(program, os.Args, os.Environ())
+	logger.Error("the new program cannot be started, going on with the one that runs", "program", program, "error", err)
+	// What runs is there on Linux even if its file was replaced or deleted.
+	if again := syscall.Exec("/proc/self/exe", os.Args, os.Environ()); again != nil {
+		return fmt.Errorf("start %s in this process's place: %w", program, errors.Join(err, again))
 	}
 	return nil
 }

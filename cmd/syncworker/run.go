@@ -65,7 +65,7 @@ func runCommand() *cli.Command {
 			default:
 			}
 			logger.Info("starting the next incarnation in this process's place", "program", program)
-			return errors.Join(restart(program), err)
+			return errors.Join(restart(program, logger), err)
 		},
 	}
 }

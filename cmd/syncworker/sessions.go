@@ -17,6 +17,10 @@ import (
 type playerSessions struct {
 	*driver.Driver
 	recovery *lifecycle.Recovery
+	// sweeper must not give back who is being adopted; attached is closed once
+	// the first game has named its sessions. Both are set before anything runs.
+	sweeper  *lifecycle.Sweeper
+	attached <-chan struct{}
 
 	// life ends the adoptions that still wait for the replay.
 	life context.Context
@@ -58,7 +62,7 @@ func (s *playerSessions) Join(ctx context.Context, player handoff.PlayerID, name
 
 // Confirm implements localapi.Sessions.
 func (s *playerSessions) Confirm(ctx context.Context, session handoff.SessionID, applied bool, problem string) error {
-	if err := s.ready(ctx, session.Player, time.Time{}); err != nil {
+	if err := s.known(ctx, session); err != nil {
 		return err
 	}
 	return s.Driver.Confirm(ctx, session, applied, problem)
@@ -66,7 +70,7 @@ func (s *playerSessions) Confirm(ctx context.Context, session handoff.SessionID,
 
 // Save implements localapi.Sessions.
 func (s *playerSessions) Save(ctx context.Context, session handoff.SessionID, capture *handoff.Capture) (*handoff.Receipt, error) {
-	if err := s.ready(ctx, session.Player, time.Time{}); err != nil {
+	if err := s.known(ctx, session); err != nil {
 		return nil, err
 	}
 	return s.Driver.Save(ctx, session, capture)
@@ -74,7 +78,7 @@ func (s *playerSessions) Save(ctx context.Context, session handoff.SessionID, ca
 
 // Quit implements localapi.Sessions.
 func (s *playerSessions) Quit(ctx context.Context, session handoff.SessionID, capture *handoff.Capture) (*handoff.Receipt, error) {
-	if err := s.ready(ctx, session.Player, time.Time{}); err != nil {
+	if err := s.known(ctx, session); err != nil {
 		return nil, err
 	}
 	return s.Driver.Quit(ctx, session, capture)
@@ -113,6 +117,23 @@ func (s *playerSessions) ready(ctx context.Context, player handoff.PlayerID, dea
 	return &handoff.Refusal{Reason: handoff.ReasonRedis, RetryAfter: replayPatience, Err: err}
 }
 
+// known waits until a session can be told from one that never was: a game may
+// call before it has attached to a worker that has just started.
+func (s *playerSessions) known(ctx context.Context, session handoff.SessionID) error {
+	if _, here := s.Driver.Summary(session.Player); !here {
+		patience := time.NewTimer(replayPatience)
+		defer patience.Stop()
+		select {
+		case <-s.attached:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience.C:
+			return &handoff.Refusal{Reason: handoff.ReasonNotAttached, RetryAfter: time.Second}
+		}
+	}
+	return s.ready(ctx, session.Player, time.Time{})
+}
+
 func (s *playerSessions) pending(player handoff.PlayerID) *adoption {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +167,7 @@ func (s *playerSessions) Adopt(ctx context.Context, named []handoff.SessionID) {
 func (s *playerSessions) adopt(session handoff.SessionID) <-chan struct{} {
 	one := &adoption{session: session, since: time.Now(), begun: make(chan struct{})}
 	if s.recovery.Done(session.Player) {
-		s.Driver.Adopt(session, "")
+		s.begin(session)
 		close(one.begun)
 		return one.begun
 	}
@@ -157,13 +178,18 @@ func (s *playerSessions) adopt(session handoff.SessionID) <-chan struct{} {
 		if err := s.recovery.Wait(s.life, session.Player); err != nil {
 			return // The worker stops; the session is left to the next one.
 		}
-		s.Driver.Adopt(session, "")
+		s.begin(session)
 		s.mu.Lock()
 		delete(s.adopting, session.Player)
 		s.mu.Unlock()
 		close(one.begun)
 	})
 	return one.begun
+}
+
+// begin makes a session live.
+func (s *playerSessions) begin(session handoff.SessionID) {
+	s.sweeper.Exclusive(session.Player, func() { s.Driver.Adopt(session, "") })
 }
 
 // Summary implements gamelink.Sessions and lifecycle.Players.

@@ -237,6 +237,14 @@ func (w *worker) openSpool() error {
 	}
 	w.spool = opened
 	w.onClose("close the spool", opened.Close)
+	w.onClose("look what is left in the spool", func() error {
+		if left := opened.Usage().Entries; left > 0 {
+			w.logger.Warn("snapshots are on this disk only, or not in the database yet; the next start with this spool.dir replays them",
+				"snapshots", left, "spool", w.config.Spool.Dir)
+		}
+		return nil
+	})
+	w.logger.Info("spool opened", "spool", w.config.Spool.Dir, "snapshots", opened.Usage().Entries)
 	left, _ := opened.Load() // What is damaged was logged and set aside.
 	w.recovery = lifecycle.NewRecovery(left, lifecycle.RecoveryPorts{
 		Spool: opened, Store: w.store, Archive: w.breaker, Gate: w.gate, Meta: snapshotMeta,
@@ -278,12 +286,14 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 	})
 	w.onClose("end the game link", func() error { w.link.Close(); return nil })
 	game.link.Store(w.link)
+	w.sessions.attached = w.link.FirstAttach()
 
 	w.sweeper = lifecycle.NewSweeper(lifecycle.SweeperPorts{
 		Checkouts: w.store, Players: w.sessions, Database: w.breaker, Codec: codec, Replayed: w.recovery,
 	}, w.lease, w.link.FirstAttach(), lifecycle.SweeperConfig{
 		Server: w.owner.Server, Grace: w.config.Game.Grace, Logger: w.logger.Named("lifecycle"), Metrics: metrics,
 	})
+	w.sessions.sweeper = w.sweeper
 	w.drain = lifecycle.NewDrain(w.driver, w.link, w.sweeper, w.lease, lifecycle.DrainConfig{
 		Timeout: w.config.Shutdown.DrainTimeout, Signals: o.signals, Restarts: o.restarts,
 		RestartWindow: w.config.Shutdown.RestartWindow, Logger: w.logger.Named("lifecycle"), Metrics: metrics,

@@ -83,8 +83,9 @@
 // # Suspicion (rule R7)
 //
 // Suspects is asked before a machine hears that a snapshot is stored or spooled,
-// which may make it answer CURRENT: while the answer is yes, a suspect Verify
-// comes first. A VerifyAll with suspect that comes while a claim is under way
+// which may make it answer CURRENT: while the answer is yes, a Doubt comes first.
+// Whether sessions are lost is not decided by that, but by the next VerifyAll:
+// only then is it known which Redis answers. A VerifyAll with suspect that comes while a claim is under way
 // makes the Verify of its grant suspect too. The store makes Resumes strict by
 // itself while sessions are suspect, so a machine may be told WriteForgotten by
 // one that was not, and must take that as the loss of the session.

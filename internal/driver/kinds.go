@@ -21,6 +21,7 @@ const (
 	spooledEvent
 	adoptEvent
 	petitionedEvent
+	doubtEvent
 	lookEvent
 	timerFiredEvent
 	verifyEvent
@@ -44,6 +45,7 @@ var eventNames = [eventKinds]string{
 	spooledEvent:      "spooled",
 	adoptEvent:        "adopt",
 	petitionedEvent:   "petitioned",
+	doubtEvent:        "doubt",
 	lookEvent:         "look",
 	timerFiredEvent:   "timer-fired",
 	verifyEvent:       "verify",
@@ -84,6 +86,8 @@ func kindOf(event handoff.Event) eventKind {
 		return adoptEvent
 	case handoff.Petitioned:
 		return petitionedEvent
+	case handoff.Doubt:
+		return doubtEvent
 	case handoff.Look:
 		return lookEvent
 	case handoff.TimerFired:

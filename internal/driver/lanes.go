@@ -179,7 +179,7 @@ func (d *Driver) carryOut(lane laneID, p *player, action handoff.Action) {
 		return
 	}
 	if d.doubted(p, event) {
-		d.post(p, handoff.Verify{Suspect: true})
+		d.post(p, handoff.Doubt{})
 	}
 	d.post(p, event)
 	if claimed, ok := event.(handoff.Claimed); ok && claimed.Outcome == handoff.ClaimGranted {

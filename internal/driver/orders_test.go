@@ -187,16 +187,14 @@ func TestSuspicion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var verified []bool
 		var order []string
-		storing := true
 		b := newBench(t, machine(func(s state, at time.Time, event handoff.Event) (state, []handoff.Action) {
 			switch e := event.(type) {
 			case handoff.Confirm:
 				return s, append(accept(event), handoff.Resume{Op: 1, Fence: 2, Load: true}, handoff.Store{Snapshot: &handoff.Snapshot{}})
 			case handoff.Verify:
 				verified = append(verified, e.Suspect)
-				if storing {
-					order = append(order, "verify")
-				}
+			case handoff.Doubt:
+				order = append(order, "doubt")
 			case handoff.Stored:
 				order = append(order, "stored")
 			}
@@ -214,11 +212,11 @@ func TestSuspicion(t *testing.T) {
 		if got, want := fmt.Sprint(b.store.resumes), fmt.Sprint([]handoff.Resume{{Op: 1, Fence: 2, Load: true}, {Op: 1, Fence: 2, Load: true}}); got != want {
 			t.Errorf("got  %s\nwant %v", got, want)
 		}
-		if got := strings.Join(order, " "); got != "stored stored verify stored verify stored" {
+		if got := strings.Join(order, " "); got != "stored stored doubt stored doubt stored" {
 			t.Errorf("got %s", got)
 		}
 		b.suspects.Store(false)
-		storing, verified = false, nil
+		verified = nil
 
 		b.store.hook = func(context.Context, handoff.PlayerID, string) error {
 			b.VerifyAll(handoff.Verify{Suspect: true})

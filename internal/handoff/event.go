@@ -79,6 +79,11 @@ type Adopt struct {
 	Name string
 }
 
+// Doubt says that Redis may have lost its memory, or that others may have taken
+// this worker's sessions over, as far as anybody here knows at the moment: what
+// has no second copy yet must not be called current.
+type Doubt struct{}
+
 // Petitioned says that another server waits for the player. It proves nothing.
 type Petitioned struct {
 	By ServerID
@@ -307,6 +312,7 @@ func (Quit) isEvent()         {}
 func (End) isEvent()          {}
 func (Claimed) isEvent()      {}
 func (NewestRead) isEvent()   {}
+func (Doubt) isEvent()        {}
 func (LeaseChecked) isEvent() {}
 func (LeaseRead) isEvent()    {}
 func (Spooled) isEvent()      {}

@@ -226,7 +226,7 @@ func (s *Spool) discard(path string) error {
 // explain names the folder, and the mend where there is one.
 func (s *Spool) explain(err error) error {
 	if isDiskFull(err) {
-		return fmt.Errorf("%w: the disk of %s has no room left: free some, or let spool.dir name a folder on another disk: %w", ErrFull, s.config.Dir, err)
+		return fmt.Errorf("%w: the disk of %s has no room left: free some; or stop the worker, move the folder with what is in it to another disk, and let spool.dir name it: %w", ErrFull, s.config.Dir, err)
 	}
 	return fmt.Errorf("write to %s: %w", s.config.Dir, err)
 }
