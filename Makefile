@@ -46,7 +46,7 @@ test-real: ## run all tests, those against real servers too (needs redis-server)
 	go test -tags=real ./...
 
 # How many distinct states `make explore` looks at, and more flags.
-EXPLORE_STATES ?= 1200000
+EXPLORE_STATES ?= 1500000
 EXPLORE_FLAGS ?=
 
 .PHONY: explore
