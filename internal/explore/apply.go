@@ -222,7 +222,7 @@ func (w *World) deliver(i int, id laneID) {
 		// Nothing is called current by a worker that was frozen and has not
 		// found out yet (rule R7).
 		if w.suspects(i) {
-			w.post(i, handoff.Verify{Suspect: true})
+			w.post(i, handoff.Doubt{})
 		}
 	default:
 	}
