@@ -261,11 +261,14 @@ func (l *Lease) granted(from time.Time) {
 
 // wasSilent reports whether renewals failed for so long that others' leases may
 // have ended although their owners live: they had been renewed at most a third
-// of a TTL before ours.
+// of a TTL before ours. A settle period in which they failed gave nobody any time,
+// so it counts as silence however short it was.
 func (l *Lease) wasSilent(now time.Time) bool {
+	settled, _ := l.settle.Settled(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.failing.IsZero() && l.doubt.last != (term{}) && now.Sub(l.doubt.last.from) > l.ttl/2
+	long := l.doubt.last != (term{}) && now.Sub(l.doubt.last.from) > l.ttl/2
+	return !l.failing.IsZero() && (long || settled.After(l.failing))
 }
 
 // steadyAt is heldAt, and that Redis answers: while renewals fail, nobody's lease
