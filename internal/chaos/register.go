@@ -122,8 +122,8 @@ func (x *index) explain(l *life) (string, time.Duration, []int) {
 		if w := x.marks[j.Mark]; w != nil {
 			lines = append(lines, w.entry)
 		}
-		return fmt.Sprintf("up to the session before there is one; then %s was granted session %d, read mark %q, and wrote what is in the history",
-			j.Server, j.Fence, j.Mark), j.End, lines
+		return fmt.Sprintf("they have one up to the session before, and none with session %d, which %s was granted with mark %q",
+			j.Fence, j.Server, j.Mark), j.End, lines
 	}
 	return "a capture of the last session has no place", x.end, nil
 }
