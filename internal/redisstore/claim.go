@@ -21,7 +21,8 @@ var errNotGranted = errors.New("redisstore: the grant was given back")
 // Claim asks for a player's checkout, or, when c.Over names a holder, takes the
 // player over from exactly that one. Whatever is not a definite answer of the
 // script is ClaimFailed with the error, and then the claim may or may not have
-// taken effect (law L3).
+// taken effect (law L3), but will not later: Redis does not perform it any more
+// once we stopped waiting. The error wraps ErrExpired when that is what happened.
 func (s *Store) Claim(ctx context.Context, player handoff.PlayerID, c handoff.Claim) handoff.Claimed {
 	if c.Over.Server != "" {
 		return s.takeOver(ctx, player, c)
@@ -51,51 +52,51 @@ func failed(c handoff.Claim, err error) handoff.Claimed {
 	return handoff.Claimed{Attempt: c.Attempt, Outcome: handoff.ClaimFailed, Err: err}
 }
 
-// granting runs a script that may grant, after the player was put on the list
-// of those this server may hold: a crash after the grant must leave a trace.
+// granting runs a script that may grant, for as long as we wait for its answer
+// and no longer: a grant that came later would fence off what was granted since.
 func (s *Store) granting(ctx context.Context, script *redis.Script, player handoff.PlayerID, c handoff.Claim, args ...any) (handoff.Claimed, error) {
-	keys := s.playerKeys(player)
-	var answer reply
-	var err error
-	switch {
-	case !c.Enlist:
-		answer, err = received(script.Run(ctx, s.grants, keys, args...))
-	case s.oneServer:
-		return s.enlistingGrant(ctx, script, player, c, keys, args)
-	default:
-		if err = s.enlist(ctx, s.grants, player).Err(); err != nil {
-			return handoff.Claimed{}, fmt.Errorf("enlist player: %w", mend(err))
-		}
-		answer, err = received(script.Run(ctx, s.grants, keys, args...))
-	}
+	answer, err := s.timely(ctx, s.grants, func(until any) (reply, error) {
+		return s.grantOn(ctx, script, player, c, append(args, until))
+	})
 	if err != nil {
 		return handoff.Claimed{}, err
 	}
 	return s.claimed(player, c, answer)
 }
 
+// grantOn runs the script after the player was put on the list of those this
+// server may hold: a crash after the grant must leave a trace.
+func (s *Store) grantOn(ctx context.Context, script *redis.Script, player handoff.PlayerID, c handoff.Claim, args []any) (reply, error) {
+	keys := s.playerKeys(player)
+	if c.Enlist {
+		if s.oneServer {
+			return s.enlistingGrant(ctx, script, player, c, keys, args)
+		}
+		if err := s.enlist(ctx, s.grants, player).Err(); err != nil {
+			return nil, fmt.Errorf("enlist player: %w", mend(err))
+		}
+	}
+	return received(script.Run(ctx, s.grants, keys, args...))
+}
+
 // enlistingGrant sends both commands in one round trip. Redis runs them in this
 // order, but the second also when the first failed; a grant that came without
 // the entry on the list is given back.
-func (s *Store) enlistingGrant(ctx context.Context, script *redis.Script, player handoff.PlayerID, c handoff.Claim, keys []string, args []any) (handoff.Claimed, error) {
+func (s *Store) enlistingGrant(ctx context.Context, script *redis.Script, player handoff.PlayerID, c handoff.Claim, keys []string, args []any) (reply, error) {
 	pipe := s.grants.Pipeline()
 	enlisted := s.enlist(ctx, pipe, player)
 	ran := script.EvalSha(ctx, pipe, keys, args...)
 	if _, err := pipe.Exec(ctx); err != nil && !answered(err) {
-		return handoff.Claimed{}, err // The connection failed; what the commands say is of an earlier attempt.
+		return nil, err // The connection failed; what the commands say is of an earlier attempt.
 	}
 	// Each command carries its own error, and the two mean different things.
 	if err := enlisted.Err(); err != nil {
-		return handoff.Claimed{}, s.unlisted(ctx, player, c, ran, err)
+		return nil, s.unlisted(ctx, player, c, ran, err)
 	}
 	if redis.HasErrorPrefix(ran.Err(), "NOSCRIPT") {
 		ran = script.Eval(ctx, s.grants, keys, args...)
 	}
-	answer, err := received(ran)
-	if err != nil {
-		return handoff.Claimed{}, err
-	}
-	return s.claimed(player, c, answer)
+	return received(ran)
 }
 
 func (s *Store) enlist(ctx context.Context, on redis.Cmdable, player handoff.PlayerID) *redis.IntCmd {

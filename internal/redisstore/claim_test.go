@@ -23,7 +23,7 @@ const (
 func testClaimTable(t *testing.T, r *rig) {
 	known := handoff.Claim{}
 	unknown := handoff.Claim{AllowUnknown: true}
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{
 			"nothing stored", state{}, claim(known), "unknown", state{},
 		},
@@ -136,7 +136,7 @@ func testClaimTable(t *testing.T, r *rig) {
 func testTakeOverTable(t *testing.T, r *rig) {
 	seen := handoff.Holder{Server: "b", Fence: late}
 	none := handoff.Claim{}
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{
 			"as seen",
 			state{checkout: "b", fence: lateText, update: "5/2"},

@@ -16,6 +16,12 @@
 //   - An error is never an answer. Whatever is not the script's own word is
 //     ClaimFailed or WriteFailed with the cause, and then the call may or may
 //     not have taken effect (law L3).
+//   - It is not performed late where that does harm. TCP delivers after an
+//     outage what the worker has long given up and repeated, and more has
+//     happened since. So Claim, Resume and Sweep carry the time of Redis until
+//     which their answer is awaited; later they change nothing, and the outcome
+//     is ClaimFailed or WriteFailed with ErrExpired. The other scripts compare
+//     a fence, a version or a whole value, and do no such harm.
 //
 // # The answers
 //
@@ -110,10 +116,13 @@
 //
 // Redis replicates asynchronously: a failover may undo what was answered done.
 // The fences, the resume script, the settle period (rule R1) and the database
-// make up for it. A command that a broken connection left in Redis's own
-// buffers may run after later ones on other connections; redis-server works
-// off its connections in the order in which they became readable, so this
-// takes a proxy that reorders.
+// make up for it.
+//
+// A claim, resume or sweep whose connection broke at once, before the client's
+// timeout, may be performed until that timeout has passed, two seconds at most,
+// also after its repetition. Where the worker may not ask Redis for its time,
+// which is logged, or when the clock of Redis went back and was not read since,
+// it may be performed later.
 //
 // The list of players (server_checkouts) lives in another slot than the
 // players. On a single server it is written in the same round trip as the

@@ -71,9 +71,21 @@ func (s *Store) AcquireLease(ctx context.Context, value string, ttl time.Duratio
 }
 
 // RenewLease lets this server's lease live for another ttl if it carries the
-// value. It never makes a lease: that one was missing must be known.
+// value. It never makes a lease: that one was missing must be known. The answer
+// also tells the time of Redis, so our idea of it is never older than a renewal.
 func (s *Store) RenewLease(ctx context.Context, value string, ttl time.Duration) (LeaseState, error) {
-	return leaseState("renew lease", func() (reply, error) { return s.runLease(ctx, leaseRenewScript, ttl, value) })
+	return leaseState("renew lease", func() (reply, error) {
+		sent := time.Now()
+		answer, err := s.runLease(ctx, leaseRenewScript, ttl, value)
+		if answer.word() == "renewed" && len(answer) > 1 {
+			shown, err := answer.number(1)
+			if err != nil {
+				return nil, err
+			}
+			s.clock.learn(sent, time.Now(), shown)
+		}
+		return answer, err
+	})
 }
 
 // SwapLease replaces the value of this server's lease, if it is from, by to, and

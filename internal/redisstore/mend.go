@@ -20,6 +20,7 @@ var mends = []struct{ code, text string }{
 	{"NOREPLICAS", "redis has fewer good replicas than min-replicas-to-write: bring them back"},
 	{"MISCONF", "redis cannot save to its disk: see its log, then free space or mend the permissions"},
 	{"NOPERM", "the redis user may not do this: allow it the keys of the namespace, and the channels and commands listed in docs/operations.md"},
+	{"The user executing the script can't run", "the redis user may not do this: allow it the keys of the namespace, and the channels and commands listed in docs/operations.md"}, // Redis 7.0, inside a script.
 	{"NOAUTH", "redis wants a password: set redis.password_file"},
 	{"WRONGPASS", "redis refused the user or the password: check redis.username and redis.password_file"},
 	{"CLUSTERDOWN", "the redis cluster is not complete: see CLUSTER INFO"},

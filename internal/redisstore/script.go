@@ -24,7 +24,7 @@ var (
 	checkInScript  = script("common", "write", "check_in")
 	releaseScript  = script("common", "release")
 	resumeScript   = script("common", "resume")
-	sweepScript    = script("sweep")
+	sweepScript    = script("common", "sweep")
 	freeScript     = script("common", "free")
 	expireScript   = script("common", "expire")
 	inspectScript  = script("common", "inspect")

@@ -46,6 +46,7 @@ type Store struct {
 	codec  Codec
 	config Config
 	logger hclog.Logger
+	clock  *clock
 	// oneServer says that all keys live on one server, so that two commands on
 	// keys of different slots can share a round trip and keep their order.
 	oneServer bool
@@ -63,7 +64,10 @@ func New(client, grants redis.UniversalClient, codec Codec, config Config) *Stor
 		logger = hclog.NewNullLogger()
 	}
 	_, oneServer := grants.(*redis.Client)
-	return &Store{client: client, grants: grants, codec: codec, config: config, logger: logger, oneServer: oneServer}
+	return &Store{
+		client: client, grants: grants, codec: codec, config: config, logger: logger,
+		clock: newClock(logger), oneServer: oneServer,
+	}
 }
 
 // playerKeys returns the checkout, fence and update keys, in the order in which

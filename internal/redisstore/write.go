@@ -73,7 +73,8 @@ func (s *Store) Release(ctx context.Context, player handoff.PlayerID, fence hand
 // Resume puts checkout and fence of a live session back where Redis forgot
 // them, and before that the player on server_checkouts, which it forgot in the
 // same moment. The outcome is WriteDone, WriteFenced or WriteFailed, and
-// WriteForgotten when r.Strict forbids to put anything back.
+// WriteForgotten when r.Strict forbids to put anything back. WriteFailed with
+// ErrExpired: it came too late to be done.
 //
 // With r.Load, WriteDone comes with the data_update of the same moment. When
 // that is damaged, the outcome is WriteDone all the same, Update is nil and Err
@@ -84,7 +85,9 @@ func (s *Store) Resume(ctx context.Context, player handoff.PlayerID, r handoff.R
 	if err := s.Enlist(ctx, player); err != nil {
 		return unwritten(step, err)
 	}
-	answer, err := s.run(ctx, resumeScript, s.playerKeys(player), string(s.config.Server), int64(r.Fence), flag(r.Strict), flag(r.Load))
+	answer, err := s.timely(ctx, s.client, func(until any) (reply, error) {
+		return s.run(ctx, resumeScript, s.playerKeys(player), string(s.config.Server), int64(r.Fence), flag(r.Strict), flag(r.Load), until)
+	})
 	if err != nil {
 		return unwritten(step, err)
 	}
@@ -104,11 +107,13 @@ func flag(set bool) int {
 }
 
 // Sweep removes the player's checkout if it carries this server's ID, whatever
-// its fence: for sessions that are known to be over. The outcome is WriteDone
-// or WriteFailed.
+// its fence: for sessions that are known to be over. The outcome is WriteDone,
+// or WriteFailed, with ErrExpired when it came too late to be done.
 func (s *Store) Sweep(ctx context.Context, player handoff.PlayerID) handoff.Written {
 	const step = "sweep player"
-	answer, err := s.run(ctx, sweepScript, []string{s.config.Space.Checkout(player)}, string(s.config.Server))
+	answer, err := s.timely(ctx, s.client, func(until any) (reply, error) {
+		return s.run(ctx, sweepScript, []string{s.config.Space.Checkout(player)}, string(s.config.Server), until)
+	})
 	if err != nil {
 		return unwritten(step, err)
 	}

@@ -156,7 +156,7 @@ func testReleaseTable(t *testing.T, r *rig) {
 func testResumeTable(t *testing.T, r *rig) {
 	call := resume(7)
 	ours := state{checkout: "a", fence: "7"}
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{"nothing stored", state{}, call, "done", ours},
 		{"nothing missing", ours, call, "done", ours},
 		{"checkout gone", state{fence: "7"}, call, "done", ours},
@@ -180,7 +180,7 @@ func testResumeTable(t *testing.T, r *rig) {
 func testStrictResumeTable(t *testing.T, r *rig) {
 	call := resumeAs(handoff.Resume{Fence: 7, Strict: true})
 	ours := state{checkout: "a", fence: "7"}
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{"nothing stored", state{}, call, "forgotten", state{}},
 		{"nothing missing", ours, call, "done", ours},
 		{"checkout gone", state{fence: "7"}, call, "forgotten", state{fence: "7"}},
@@ -209,7 +209,7 @@ func testLoadingResumeTable(t *testing.T, r *rig) {
 	ours := state{checkout: "a", fence: "7"}
 	saved := state{checkout: "a", fence: "7", update: "7/3"}
 	foreign := state{checkout: "a", fence: "7", update: "no snapshot"}
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{"nothing stored", state{}, call, "done", ours},
 		{"nothing missing, no data", ours, call, "done", ours},
 		{"nothing missing", saved, call, "done with 7/3", saved},
@@ -226,7 +226,7 @@ func testLoadingResumeTable(t *testing.T, r *rig) {
 }
 
 func testSweepTable(t *testing.T, r *rig) {
-	r.table(t, []row{
+	r.timelyTable(t, []row{
 		{"ours", state{checkout: "a", fence: "7", update: "7/1"}, sweep, "done", state{fence: "7", update: "7/1"}},
 		{"ours without fence", state{checkout: "a"}, sweep, "done", state{}},
 		{"of another", state{checkout: "b", fence: "7"}, sweep, "done", state{checkout: "b", fence: "7"}},

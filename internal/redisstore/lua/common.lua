@@ -13,6 +13,20 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- clock returns the time of Redis in microseconds.
+local function clock()
+  local now = redis.call('TIME')
+  return tonumber(now[1]) * 1000000 + tonumber(now[2])
+end
+
+-- expired reports whether a command has come too late: TCP goes on sending what
+-- a worker has long given up, and delivers it after an outage, when the worker
+-- may have sent the same again, and more. not_after is a time of Redis in
+-- microseconds, 0 for none. A script asks this before all else.
+local function expired(not_after)
+  return not_after > 0 and clock() > not_after
+end
+
 -- stored_fence returns the number that data_fence holds, nil when the key is
 -- absent. A value that is no fence is an error and never "absent": with an
 -- absent fence a script may grant what is not free.
@@ -68,9 +82,7 @@ end
 -- in microseconds. So fences rise also when Redis forgot them (the clock went
 -- on) and when its clock went back (the numbers did not).
 local function raised(fence, version, floor)
-  local now = redis.call('TIME')
-  local raise = tonumber(now[1]) * 1000000 + tonumber(now[2])
-  raise = math.max(raise, (fence or 0) + 1, (version or 0) + 1, floor + 1)
+  local raise = math.max(clock(), (fence or 0) + 1, (version or 0) + 1, floor + 1)
   if raise >= LIMIT then
     error('the fences of ' .. KEYS[1] .. ' are used up; delete the keys of this player', 0)
   end

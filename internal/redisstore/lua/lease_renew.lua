@@ -2,7 +2,8 @@
 --
 -- KEYS   1 server_lease
 -- ARGV   1 the lease's value, 2 time to live in milliseconds
--- Reply  {renewed}
+-- Reply  {renewed, time}   by the clock of Redis, in microseconds; the time is
+--                          left out when the user may not ask for it
 --        {missing}         there is no lease: it ran out, or Redis forgot
 --        {foreign, value}  somebody else's value
 --
@@ -17,4 +18,8 @@ if value ~= ARGV[1] then
   return {'foreign', value}
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {'renewed'}
+local now = redis.pcall('TIME')
+if now.err then
+  return {'renewed'}
+end
+return {'renewed', string.format('%.0f', tonumber(now[1]) * 1000000 + tonumber(now[2]))}

@@ -1,7 +1,8 @@
 -- resume puts a live session back where Redis forgot it.
 --
 -- KEYS   1 data_checkout, 2 data_fence, 3 data_update
--- ARGV   1 server id, 2 fence of the session, 3 strict (0 or 1), 4 load (0 or 1)
+-- ARGV   1 server id, 2 fence of the session, 3 strict (0 or 1), 4 load (0 or 1),
+--        5 not_after
 -- Reply  {done}                   checkout and fence are ours, now or before
 --        {done, bytes}            the same, with data_update as it is (load)
 --        {fenced, holder, fence}  a higher fence is stored or data_update
@@ -10,6 +11,7 @@
 --        {forgotten}              no fence is stored, or a lower one, or there
 --                                 is no checkout, and nothing is put back
 --                                 (strict); nothing was changed
+--        {expired}                it is later than not_after; nothing was changed
 --
 -- Invariant: the stored fence never falls, so of two sessions that resume the
 -- younger ends up with the player, in whatever order they come.
@@ -27,9 +29,14 @@
 -- ended here: its final save was taken, and nothing follows a final save (law
 -- L1). So strict puts nothing back at all.
 --
+-- A resume that comes late would give back a player who was given back since.
+--
 -- Nothing is written when nothing is missing: a write would wake every waiter.
 
 local server, ours, strict, loads = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
+if expired(tonumber(ARGV[5])) then
+  return {'expired'}
+end
 local holder = redis.call('GET', KEYS[1])
 local fence = stored_fence(KEYS[2])
 local stored = stored_version(KEYS[3])
