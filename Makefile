@@ -14,11 +14,14 @@ COVER_PACKAGES := ./lockstep ./snapshotcodec
 # The linker sets the version, so that the build does not depend on the state of the checkout.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
+# Packages that have tests against real servers.
+REAL_PACKAGES = $(sort $(dir $(shell find . -name '*_real_test.go')))
+
 LINT := go tool -modfile=tools/lint/go.mod golangci-lint
 BUF := go tool -modfile=tools/generate/go.mod buf
 
 # What verify, and with it CI, runs, in this order.
-VERIFY := test build generate-check race test-real cover demo lint
+VERIFY := test build generate-check race test-real cover demo lint explore mutants chaos
 
 .PHONY: help
 help: ## list the targets
@@ -41,9 +44,9 @@ race: ## run them under the race detector (needs a C compiler)
 	go test -race ./...
 
 .PHONY: test-real
-test-real: ## run all tests, those against real servers too (needs redis-server)
+test-real: ## run the tests against real servers, and all others of their packages (needs redis-server)
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server" >&2; exit 1; }
-	go test -tags=real ./...
+	go test -tags=real $(REAL_PACKAGES)
 
 # How many distinct states `make explore` looks at, and more flags.
 EXPLORE_STATES ?= 1500000
