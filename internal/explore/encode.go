@@ -266,6 +266,8 @@ func (e *encoder) truth(w *World) {
 		e.promise(p)
 	}
 	e.bool(t.amnesia)
+	e.bool(t.emptied)
+	e.bool(t.strayed)
 	for i := range w.count() {
 		e.bool(t.ended[i])
 		e.bool(t.saw[i])

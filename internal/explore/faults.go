@@ -164,7 +164,7 @@ func (w *World) rollback() {
 
 // forget is what the checker notes when Redis loses its memory.
 func (w *World) forget() {
-	w.truth.amnesia = true
+	w.truth.amnesia, w.truth.emptied = true, true
 	w.truth.ended = [maxServers]bool{}
 	for _, v := range w.truth.accepted {
 		if w.find(v) == nil && !slices.Contains(w.truth.unsaved, v) {

@@ -25,6 +25,9 @@ type truth struct {
 	// had not taken them yet. A further fault that keeps it from doing so until
 	// somebody else was granted is outside the promise.
 	unsaved []handoff.Version
+	// emptied: Redis has lost its memory at least once. Strayed: of a player who
+	// has no data at all a grant was given back after that, and left its fence.
+	emptied, strayed bool
 	// amnesia: Redis has lost its memory since the last delivery.
 	amnesia bool
 	// ended: the lease of the server has ended by time and not by the loss of
@@ -119,13 +122,16 @@ func (w *World) noteLeaseRead(i, owner int) {
 // noteGrant is called before a grant raises the fence.
 func (w *World) noteGrant(i int, over bool) {
 	holder := indexOf(w.redis.checkout)
+	// A known limit of rule R2: such a fence hides that Redis has forgotten a
+	// session which has saved nothing yet.
+	limit := w.truth.strayed && w.nothingSaved()
 	legal := over && (w.truth.saw[i] || w.rules.steal)
 	for j := range w.count() {
 		if j == i {
 			continue
 		}
 		unreachable := w.truth.doubt[j] && (w.servers[j].life != lifeUp || w.servers[j].cut)
-		if legal && j == holder || unreachable {
+		if legal && j == holder || unreachable || limit {
 			w.truth.fenced[j] = -1 // Set to the new fence by granted.
 		}
 	}
@@ -179,10 +185,15 @@ func (w *World) accepted(i int, s *handoff.Snapshot, final bool) {
 	}
 }
 
+func (w *World) nothingSaved() bool { return w.redis.update == nil && len(w.rows) == 0 }
+
 // checkRelease is law L5: a checkout goes away only after the data that it
 // protects is stored.
 func (w *World) checkRelease(i int, fence handoff.Fence) {
 	s := w.servers[i]
+	if w.truth.emptied && w.nothingSaved() && fence > w.truth.delivered {
+		w.truth.strayed = true
+	}
 	for _, action := range s.lanes[redisLane].queue {
 		var waiting *handoff.Snapshot
 		switch a := action.(type) {
