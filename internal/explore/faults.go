@@ -110,13 +110,16 @@ func (w *World) comeBack(i int) {
 	s := w.server(i)
 	frozen := s.life == lifeFrozen
 	s.life, s.cut, s.ownEnd = lifeUp, false, 0
-	s.woken = frozen
+	s.woken = s.woken || frozen
 	if !frozen || s.changed {
 		w.beginSettle(i)
 		s.resynced = true
 		s.lost = s.lost || s.changed
 	}
 	s.changed = false
+	if w.away { // It wakes, and Redis is not there.
+		w.cutOff(i, leaseTTL)
+	}
 }
 
 // flush is FLUSHALL: no connection breaks, and each worker notices at the next
