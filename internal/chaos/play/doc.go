@@ -5,5 +5,6 @@
 // and resumes its sessions, applies before it confirms, repeats a Quit until it
 // is answered, captures anew after a failed Save, freezes its players while it
 // has no link, and removes those whose sessions are lost. Players hop between
-// games at random, and their next Join often leaves before their last Quit.
+// games at random, and their next Join often leaves before their last Quit. Now
+// and then somebody tries to play a player who is on another server.
 package play

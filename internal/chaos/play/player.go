@@ -17,8 +17,10 @@ type player struct {
 	dice   *rand.Rand
 	final  bool
 
-	// trade is what the player has not finished; the world's mutex guards it.
-	trade *trade
+	// The world's mutex guards what follows: the trade that the player has not
+	// finished, and where somebody else tries to play the same player.
+	trade  *trade
+	twinOn *game
 }
 
 // live plays until ctx ends, and leaves.
@@ -53,7 +55,7 @@ func (p *player) enter(ctx context.Context) *stay {
 	g := p.somewhere()
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		a := answer{retryAfter: 100 * time.Millisecond} // for a game that has no link
-		if b := g.playing(); b != nil {
+		if b := g.playing(); b != nil && !p.hasTwin(g) {
 			var s *stay
 			if s, a = p.tryJoin(ctx, b, since); s != nil {
 				if p.settleIn(ctx, s) {
@@ -87,7 +89,7 @@ func (p *player) tryJoin(ctx context.Context, b *boot, since time.Duration) (*st
 	if !p.final && p.dice.IntN(40) == 0 {
 		within = p.upTo(300 * time.Millisecond)
 	}
-	return b.join(ctx, p, wait, within, since)
+	return b.join(ctx, p, wait, within, since, p.final)
 }
 
 // settleIn takes the delivered data into the world. Some players are gone before
@@ -118,6 +120,9 @@ func (p *player) play(ctx context.Context, s *stay) {
 		case <-end.C:
 		case <-step.C:
 			p.step(s)
+			if p.dice.IntN(25) == 0 {
+				p.twin(ctx, s)
+			}
 			continue
 		}
 		step.Stop()

@@ -12,13 +12,14 @@ import (
 	"github.com/syncworker/syncworker/internal/chaos"
 )
 
-// join asks for a player once. It returns the stay, or why there is none.
-func (b *boot) join(ctx context.Context, p *player, wait, within time.Duration, since time.Duration) (*stay, answer) {
+// join asks for a player once, who has waited since. It returns the stay, or why
+// there is none.
+func (b *boot) join(ctx context.Context, p *player, wait, within, since time.Duration, final bool) (*stay, answer) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(b.ctx, cancel)()
 	var joined *v1.JoinResponse
-	a := b.call(ctx, chaos.Entry{Kind: chaos.KindJoin, Player: p.number, Final: p.final}, within, func(ctx context.Context, e *chaos.Entry) error {
+	a := b.call(ctx, chaos.Entry{Kind: chaos.KindJoin, Player: p.number, Final: final}, within, func(ctx context.Context, e *chaos.Entry) error {
 		var err error
 		joined, err = b.client.Join(ctx, &v1.JoinRequest{
 			PlayerId: p.id, PlayerName: p.name, WaitTimeout: durationpb.New(wait),
