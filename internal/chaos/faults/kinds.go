@@ -53,6 +53,7 @@ var all = []fault{
 	{"skew", harmless, 4, "a game's clock is ten minutes wrong", (*act).skew},
 	{"redis-restart", shared, 2, "SIGKILL of Redis, started again with its append-only file", (*act).redisRestart},
 	{"redis-empty", shared, 3, "SIGKILL of Redis, started again without data", (*act).redisEmpty},
+	{"redis-flush", shared, 2, "FLUSHALL, which no connection notices", (*act).redisFlush},
 	{"redis-old", shared, 2, "SIGKILL of Redis, started again with the data of up to 4 s before", (*act).redisOld},
 	{"redis-freeze", shared, 1, "SIGSTOP of Redis for up to 5 s", (*act).redisFreeze},
 	{"db-locked", shared, 2, "another program holds the write lock of the database", (*act).databaseLocked},
@@ -186,6 +187,15 @@ func (a *act) redisEmpty() (string, error) {
 	}
 	down := a.lasts(0, 2*time.Second)
 	return fmt.Sprintf("down for %v", down), a.Stage.Redis.Start(a.life)
+}
+
+func (a *act) redisFlush() (string, error) {
+	if err := a.Stage.Redis.Flush(a.life); err != nil {
+		return "", err
+	}
+	// Nobody is told: the health check would see nothing yet.
+	a.lasts(stage.LeaseTTL/3, 0)
+	return "done", nil
 }
 
 func (a *act) redisOld() (string, error) {

@@ -119,6 +119,14 @@ func (r *Redis) Restore() error {
 	return nil
 }
 
+// Flush removes all data of a server that runs, which breaks no connection.
+func (r *Redis) Flush(ctx context.Context) error {
+	if err := r.client.FlushAll(ctx).Err(); err != nil {
+		return fmt.Errorf("stage: flush redis: %w", err)
+	}
+	return nil
+}
+
 // KillPubSub cuts every subscriber's connection.
 func (r *Redis) KillPubSub(ctx context.Context) error {
 	if err := r.client.ClientKillByFilter(ctx, "TYPE", "pubsub").Err(); err != nil {
