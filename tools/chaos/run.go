@@ -254,7 +254,7 @@ func (s *show) progress(ctx context.Context) {
 			}
 		}
 		present, all := s.world.Present()
-		fmt.Printf("%4.0fs  %d joins, %d saves, %d quits, %d trades, %d faults, last %q, %d of %d players in\n",
+		fmt.Printf("%4.0fs  %d joins, %d saves, %d quits, %d trades, %d faults, last %q, %d stays of %d players\n",
 			s.recorder.Now().Seconds(), count[chaos.KindJoin], count[chaos.KindSave], count[chaos.KindQuit], count[chaos.KindTrade],
 			count[chaos.KindFault], s.conductor.Last(), present, all)
 	}
