@@ -84,7 +84,8 @@ func takeOver(t *testing.T, n *network) {
 		}
 	}
 	t.Logf("taken over after %v of lease %v, of which %v were left when it died", took, n.config("a").Sync.Lockstep.LeaseTTL, left)
-	for _, text := range []string{"kind=taken-over", "incarnation " + incarnation} {
+	ours := "server=b incarnation=" + b.status().GetIncarnation()
+	for _, text := range []string{"kind=taken-over", "incarnation " + incarnation, ours} {
 		b.eventually(fmt.Sprintf("the log has %q for each take-over", text), func() bool {
 			return strings.Count(b.log.String(), text) == players
 		})

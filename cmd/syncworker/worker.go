@@ -230,7 +230,8 @@ func (w *worker) openArchive(codec *snapshotcodec.Codec) error {
 // openSpool opens the local disk, with whatever an earlier run left there.
 func (w *worker) openSpool() error {
 	opened, err := spool.Open(spool.Config{
-		Dir: w.config.Spool.Dir, MaxBytes: int64(w.config.Spool.MaxSize), Logger: w.logger.Named("spool"), Registerer: w.registry,
+		Dir: w.config.Spool.Dir, Owner: w.config.Server.ClusterID + "/" + string(w.owner.Server),
+		MaxBytes: int64(w.config.Spool.MaxSize), Logger: w.logger.Named("spool"), Registerer: w.registry,
 	})
 	if err != nil {
 		return err
@@ -277,7 +278,7 @@ func (w *worker) build(o workerOptions, space keyspace.Space, codec *snapshotcod
 		Game:     game,
 		Spool:    w.spool,
 		Suspects: w.lease,
-	}, driver.Config{Server: w.owner.Server, Logger: w.logger.Named("driver"), Registerer: w.registry})
+	}, driver.Config{Server: w.owner.Server, Incarnation: w.owner.Incarnation, Logger: w.logger.Named("driver"), Registerer: w.registry})
 	w.onClose("end the driver", func() error { w.driver.Close(); return nil })
 	w.sessions = newPlayerSessions(w.driver, w.recovery)
 	w.onClose("end the adoption of sessions", func() error { w.sessions.Close(); return nil })

@@ -51,6 +51,9 @@ type Config struct {
 	MaxQueued int
 	// Server is who this worker is, for the log; empty leaves it out.
 	Server handoff.ServerID
+	// Incarnation is this start of the worker, for the log of players who
+	// changed hands without a check-in; empty leaves it out.
+	Incarnation string
 	// Logger is named by the caller; nil logs nothing.
 	Logger hclog.Logger
 	// Registerer gets the driver's metrics; nil registers nothing.

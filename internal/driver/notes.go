@@ -61,6 +61,9 @@ func (d *Driver) note(p *player, n handoff.Note) {
 	if d.config.Server != "" {
 		fields = append(fields, "server", d.config.Server)
 	}
+	if d.config.Incarnation != "" && line.style == warnStyle {
+		fields = append(fields, "incarnation", d.config.Incarnation)
+	}
 	log(line.text, fields...)
 }
 

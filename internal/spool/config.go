@@ -26,6 +26,8 @@ var (
 	ErrFull = handoff.ErrSpoolFull
 	// ErrLocked is returned by Open when another worker uses the folder.
 	ErrLocked = errors.New("spool: folder is in use")
+	// ErrForeign is returned by Open when there are entries of another owner.
+	ErrForeign = errors.New("spool: folder of another worker")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("spool: closed")
 	// ErrBadConfig is returned by Open when a Config field has an impossible
@@ -42,6 +44,9 @@ type Config struct {
 	// Dir is the spool's folder. It is created, with permissions 0700, when it
 	// is missing. It must lie on a local disk, and belong to one worker.
 	Dir string
+	// Owner names whose entries these are: the cluster and the server. Empty
+	// means that nobody asks.
+	Owner string
 	// MaxBytes bounds the sum of all entries' files. Zero means
 	// DefaultMaxBytes.
 	MaxBytes int64

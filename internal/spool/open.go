@@ -19,8 +19,8 @@ const (
 )
 
 // Open opens the folder, creates it when it is missing, checks every entry in it
-// and moves damaged ones aside; Load tells which. Errors wrap ErrBadConfig or
-// ErrLocked, or say what the file system refused: an entry that cannot be read
+// and moves damaged ones aside; Load tells which. Errors wrap ErrBadConfig,
+// ErrLocked or ErrForeign, or say what the file system refused: an entry that cannot be read
 // might be a player's newest, so the worker must not start without it.
 func Open(config Config) (*Spool, error) { return open(config, realDisk{}) }
 
@@ -48,7 +48,32 @@ func open(config Config, through disk) (*Spool, error) {
 	if err := s.scan(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool: %w", err), s.Close())
 	}
+	if err := s.claim(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
+}
+
+// claim writes the owner into the lock file. Entries of another owner would be
+// replayed into the wrong cluster, or under the wrong server's fences.
+func (s *Spool) claim() error {
+	path := filepath.Join(s.config.Dir, lockName)
+	written, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("open spool: read its owner: %w", err)
+	}
+	before := strings.TrimSpace(string(written))
+	switch {
+	case s.config.Owner == "" || before == s.config.Owner:
+		return nil
+	case before != "" && s.entries > 0:
+		return fmt.Errorf("%w: %s holds %d entries of %q, and this worker is %q: start that one on it, or give this one a spool.dir of its own",
+			ErrForeign, s.config.Dir, s.entries, before, s.config.Owner)
+	}
+	if err := os.WriteFile(path, []byte(s.config.Owner+"\n"), 0o600); err != nil {
+		return fmt.Errorf("open spool: write its owner: %w", err)
+	}
+	return nil
 }
 
 // makeFolder creates a folder so that it survives a crash.

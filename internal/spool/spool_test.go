@@ -295,3 +295,28 @@ func ExampleOpen() {
 	// 1700000000000000/3 current 100 true <nil>
 	// 0 damaged
 }
+
+// TestOwner: entries of another server, or of another cluster, are not replayed
+// here; an empty folder changes hands.
+func TestOwner(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "survival-1.spool")
+	s := newSpool(t, spool.Config{Dir: dir, Owner: "main/survival-1"})
+	one := newItem(1, 7, 2, 100)
+	mustPut(t, s, one)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := spool.Open(spool.Config{Dir: dir, Owner: "test/survival-1"})
+	if !errors.Is(err, spool.ErrForeign) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "main/survival-1") {
+		t.Fatalf("Open(another owner) = %v, want ErrForeign naming folder and owner", err)
+	}
+	s = newSpool(t, spool.Config{Dir: dir, Owner: "main/survival-1"})
+	wantEntries(t, s, one)
+	if err := s.Remove(one.Snapshot.Player, one.Snapshot.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantEntries(t, newSpool(t, spool.Config{Dir: dir, Owner: "test/survival-1"}))
+}
