@@ -169,6 +169,11 @@ func (st *step) deliver(source handoff.Source, snapshot *handoff.Snapshot) {
 		}
 	})
 	st.reply(j.request, grant)
+	if w.tookOver && source == handoff.SourceUpdate && snapshot.Version != st.s.safe {
+		// Its server may never bring it to the database, and Redis alone is not
+		// enough for what a player has seen.
+		st.owe(snapshot, handoff.AsCurrent, nil, receiptFor(snapshot, handoff.StateCurrent))
+	}
 	st.do(handoff.StopTimer{Timer: handoff.TimerDeadline}, handoff.StopTimer{Timer: handoff.TimerRead})
 	st.setTimer(handoff.TimerConfirm, st.config.ConfirmTimeout)
 	st.s.join, st.s.wait = nil, nil

@@ -146,6 +146,8 @@ type wait struct {
 	// doubt: Redis may have lost its memory since the last claim was sent, so
 	// that a lease that was missing proves nothing.
 	doubt bool
+	// tookOver: the grant took the player from another server.
+	tookOver bool
 	// stealing: the deadline has passed and the player is taken all the same.
 	stealing bool
 	// allowing: the claim under way may create a fence. Its grant counts only
@@ -232,6 +234,9 @@ type write struct {
 	// checkout was put back until then.
 	unsure, holding bool
 	notBefore       time.Time
+	// doubtful: Redis may have lost its memory since the attempt under way was
+	// sent, so that its answer may be of before.
+	doubtful bool
 	// requests to answer when it is done.
 	requests []handoff.RequestID
 	// refusal answers them instead of a receipt, and late callers afterwards;

@@ -119,6 +119,9 @@ func (st *step) settled(at int) {
 // not have yet may be missing from what the next session is given, so it can no
 // longer be called current. It is durable all the same.
 func (st *step) doubtOwed() {
+	if st.s.write != nil {
+		st.s.write = copied(st.s.write, func(w *write) { w.doubtful = true })
+	}
 	for at, o := range st.s.unstored {
 		if o.as != handoff.AsCurrent || o.doubtful || st.onDisk(o.snapshot.ID) {
 			continue
@@ -128,6 +131,21 @@ func (st *step) doubtOwed() {
 		if past := st.s.ended; past != nil && past.receipt != nil && past.receipt.Snapshot == o.snapshot.ID {
 			st.s.ended = copied(past, func(p *ended) { p.receipt = doubted })
 		}
+	}
+}
+
+// receipt is what a write that Redis has taken is answered with.
+func (w *write) receipt() *handoff.Receipt {
+	if w.doubtful {
+		return receiptFor(w.snapshot, handoff.StateProvisional)
+	}
+	return receiptFor(w.snapshot, handoff.StateCurrent)
+}
+
+// doubtLast passes a write's doubt on to what is owed for it, the last entry.
+func (st *step) doubtLast(w *write) {
+	if w.doubtful {
+		st.changeOwed(len(st.s.unstored)-1, func(o *owed) { o.doubtful = true })
 	}
 }
 
@@ -204,7 +222,8 @@ func (st *step) onStoreRetry() {
 }
 
 // conflict: the database knows a session with a higher fence, which Redis has
-// forgotten. Its word counts (rule R6).
+// forgotten, or which was faster to the database than this one. Its word counts
+// (rule R6).
 func (st *step) conflict(o owed) {
 	st.replyAll(o.requests, &handoff.Refusal{Reason: handoff.ReasonSessionLost})
 	st.note(handoff.NoteFenced, o.snapshot.Version.String())

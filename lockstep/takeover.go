@@ -85,6 +85,7 @@ func (st *step) claimOver() {
 // tookOver reports a take-over, and tells the former holder, should it live, to
 // look at its session.
 func (st *step) tookOver(fence handoff.Fence) {
+	st.hold(func(w *wait) { w.tookOver = true })
 	w := st.s.wait
 	kind, incarnation := handoff.NoteTakenOver, w.incarnation
 	if w.stealing {

@@ -30,7 +30,7 @@ func (st *step) startWrite(w *write) {
 // it.
 func (st *step) send() {
 	op := st.nextOp()
-	st.s.write = copied(st.s.write, func(w *write) { w.op = op })
+	st.s.write = copied(st.s.write, func(w *write) { w.op, w.doubtful = op, false })
 	w := st.s.write
 	switch {
 	case w.kind == writeSweep:
@@ -115,7 +115,8 @@ func (st *step) writeDone() {
 	switch w.kind {
 	case writeUpdate:
 		st.accept(w.snapshot)
-		st.owe(w.snapshot, handoff.AsCurrent, w.requests, receiptFor(w.snapshot, handoff.StateCurrent))
+		st.owe(w.snapshot, handoff.AsCurrent, w.requests, w.receipt())
+		st.doubtLast(w)
 		st.stayHere()
 	case writeVerify:
 		st.s.session = copied(st.s.session, func(s *session) { s.unverified = 0 })
@@ -136,15 +137,16 @@ func (st *step) writeDone() {
 // stored in the same step (law L5). The database follows.
 func (st *step) checkedIn(w *write) {
 	st.accept(w.snapshot)
-	receipt := receiptFor(w.snapshot, handoff.StateCurrent)
 	if w.refusal != nil {
 		st.replyAll(w.requests, w.refusal)
-		st.owe(w.snapshot, handoff.AsCurrent, nil, receipt)
+		st.owe(w.snapshot, handoff.AsCurrent, nil, w.receipt())
+		st.doubtLast(w)
 		st.endSession(nil, w.refusal)
 		return
 	}
-	st.owe(w.snapshot, handoff.AsCurrent, w.requests, receipt)
-	st.endSession(receipt, nil)
+	st.owe(w.snapshot, handoff.AsCurrent, w.requests, w.receipt())
+	st.doubtLast(w)
+	st.endSession(w.receipt(), nil)
 }
 
 // released ends the session whose checkout was given back, if there was one.
