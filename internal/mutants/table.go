@@ -12,6 +12,7 @@ const (
 	store       = "lockstep/store.go"
 	takeover    = "lockstep/takeover.go"
 	write       = "lockstep/write.go"
+	verify      = "lockstep/verify.go"
 	adopt       = "lockstep/adopt.go"
 	lua         = "internal/redisstore/lua/"
 )
@@ -76,7 +77,7 @@ var table = []Mutant{
 		Name: "r1-grant-kept", Breaks: "R1", Tool: Explore, Family: "login",
 		Edits: []Edit{
 			{load, "	case len(st.s.deferred) > 0:\n		st.startOver()\n", ""},
-			{write, "	case PhaseLoading:\n		st.startOver()\n", ""},
+			{verify, "	case PhaseLoading:\n		st.startOver()\n", ""},
 		},
 	},
 	{
