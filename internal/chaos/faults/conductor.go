@@ -47,7 +47,7 @@ func (c *Conductor) Run(ctx, life context.Context) {
 	if c.AllHealthy(ctx) != nil || len(c.Enabled) == 0 {
 		return
 	}
-	for pause(ctx, 200*time.Millisecond+c.upTo(time.Second)) == nil {
+	for chaos.Pause(ctx, 200*time.Millisecond+c.upTo(time.Second)) == nil {
 		f := c.pick()
 		switch f.class {
 		case harmless:
@@ -66,7 +66,7 @@ func (c *Conductor) Run(ctx, life context.Context) {
 // alone waits until every worker is healthy and breaks something that all share.
 func (c *Conductor) alone(ctx, life context.Context, f fault) {
 	for c.anyBusy() {
-		if pause(ctx, 500*time.Millisecond) != nil {
+		if chaos.Pause(ctx, 500*time.Millisecond) != nil {
 			return
 		}
 		if other := c.pick(); other.class == harmless {
@@ -80,7 +80,7 @@ func (c *Conductor) alone(ctx, life context.Context, f fault) {
 		return
 	}
 	// Let what was accepted while a worker recovered reach the database.
-	if pause(ctx, 500*time.Millisecond) != nil {
+	if chaos.Pause(ctx, 500*time.Millisecond) != nil {
 		return
 	}
 	c.perform(ctx, life, f, -1)
@@ -139,7 +139,7 @@ const patience = 700 * time.Millisecond
 // Watch reports workers that end by themselves, and starts them again, until ctx
 // ends. It writes down when the machine stands still.
 func (c *Conductor) Watch(ctx context.Context) {
-	for begin := c.Recorder.Now(); pause(ctx, 100*time.Millisecond) == nil; begin = c.Recorder.Now() {
+	for begin := c.Recorder.Now(); chaos.Pause(ctx, 100*time.Millisecond) == nil; begin = c.Recorder.Now() {
 		if late := c.Recorder.Now() - begin; late > patience {
 			c.Recorder.Add(chaos.Entry{Kind: chaos.KindNote, Start: begin, Reason: chaos.Stall, Text: fmt.Sprintf("the machine stood still for %v", late)})
 		}
@@ -192,7 +192,7 @@ func (c *Conductor) healthy(ctx context.Context, server int, within time.Duratio
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if ended := pause(ctx, 50*time.Millisecond); ended != nil {
+		if ended := chaos.Pause(ctx, 50*time.Millisecond); ended != nil {
 			return ended
 		}
 	}
@@ -237,16 +237,4 @@ func (c *Conductor) pick() fault {
 		}
 	}
 	return pool[c.dice(len(pool))]
-}
-
-// pause waits, unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/syncworker/syncworker/internal/chaos"
 	"github.com/syncworker/syncworker/internal/chaos/stage"
 )
 
@@ -75,7 +76,7 @@ func (a *act) worker() *stage.Worker { return a.Stage.Workers[a.server] }
 // last lets a fault last for a while.
 func (a *act) lasts(least, more time.Duration) time.Duration {
 	begin := time.Now()
-	_ = pause(a.ctx, least+a.upTo(more)) // at the end of the run it is repaired early
+	_ = chaos.Pause(a.ctx, least+a.upTo(more)) // at the end of the run it is repaired early
 	return time.Since(begin).Round(time.Millisecond)
 }
 

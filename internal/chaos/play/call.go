@@ -92,15 +92,3 @@ func outcomeOf(state v1.SaveState) chaos.Outcome {
 		return chaos.OK
 	}
 }
-
-// pause waits, unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}

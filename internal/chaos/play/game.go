@@ -109,7 +109,7 @@ func (b *boot) keepLink() {
 		if time.Since(since) > patience {
 			b.endAll("the game gave up waiting for its worker")
 		}
-		if pause(b.ctx, wait) != nil {
+		if chaos.Pause(b.ctx, wait) != nil {
 			return
 		}
 		wait = min(2*wait, time.Second)

@@ -32,7 +32,7 @@ func (p *player) live(ctx context.Context) {
 		}
 		p.play(ctx, s)
 		p.leave(s)
-		_ = pause(ctx, p.away()) // the loop looks at ctx
+		_ = chaos.Pause(ctx, p.away()) // the loop looks at ctx
 	}
 }
 
@@ -64,7 +64,7 @@ func (p *player) enter(ctx context.Context) *stay {
 				since = p.world.recorder.Now()
 			}
 		}
-		if pause(ctx, backoff(attempt, a)/2+p.upTo(backoff(attempt, a))) != nil {
+		if chaos.Pause(ctx, backoff(attempt, a)/2+p.upTo(backoff(attempt, a))) != nil {
 			return nil
 		}
 		// A game whose answer was lost asks once more; others find the player
@@ -95,7 +95,7 @@ func (p *player) tryJoin(ctx context.Context, b *boot, since time.Duration) (*st
 // settleIn takes the delivered data into the world. Some players are gone before
 // that, and some do not even wait for the confirmation.
 func (p *player) settleIn(ctx context.Context, s *stay) bool {
-	_ = pause(ctx, p.upTo(20*time.Millisecond)) // the time it takes to apply
+	_ = chaos.Pause(ctx, p.upTo(20*time.Millisecond)) // the time it takes to apply
 	if !p.final && p.dice.IntN(40) == 0 {
 		p.world.background.Go(func() { s.quit(nil) })
 		return false

@@ -104,7 +104,7 @@ func (s *stay) confirm(ctx context.Context) bool {
 			s.boot.end(s.session, a.reason, "the answer to Confirm")
 			return false
 		}
-		if pause(ctx, backoff(attempt, a)) != nil {
+		if chaos.Pause(ctx, backoff(attempt, a)) != nil {
 			return false
 		}
 	}
@@ -175,7 +175,7 @@ func (s *stay) save(c capture) {
 	case a.over():
 		s.boot.end(s.session, a.reason, "the answer to Save")
 	case a.reason != "SUPERSEDED":
-		_ = pause(s.boot.ctx, max(a.retryAfter, 200*time.Millisecond)) // then somebody looks whether the game has died
+		_ = chaos.Pause(s.boot.ctx, max(a.retryAfter, 200*time.Millisecond)) // then somebody looks whether the game has died
 	}
 	s.boot.game.world.mu.Lock()
 	defer s.boot.game.world.mu.Unlock()
@@ -210,7 +210,7 @@ func (s *stay) quit(c *capture) {
 			s.close()
 			return
 		}
-		if pause(s.boot.ctx, backoff(attempt, a)) != nil {
+		if chaos.Pause(s.boot.ctx, backoff(attempt, a)) != nil {
 			return
 		}
 	}

@@ -71,7 +71,7 @@ func (w *World) Play(ctx context.Context) {
 	var playing sync.WaitGroup
 	for _, p := range w.players {
 		playing.Go(func() {
-			if pause(ctx, p.upTo(time.Second)) == nil {
+			if chaos.Pause(ctx, p.upTo(time.Second)) == nil {
 				p.live(ctx)
 			}
 		})
